@@ -1,0 +1,32 @@
+"""What pyproject.toml cannot say: `src` is the package, and its compiled modules."""
+
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+PACKAGE = "ctapipe.pipeline"
+
+# libzmq's functions are found when the modules are imported (see src/_libzmq.py);
+# macOS wants to be told that they may be missing at link time.
+link_args = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+
+extensions = [
+    Extension(
+        f"{PACKAGE}.{name}",
+        [f"src/{name}.pyx"],
+        include_dirs=["src"],
+        depends=["src/_libzmq.h"],
+        extra_compile_args=["-O3"],
+        extra_link_args=link_args,
+    )
+    for name in ("_router", "_channel")
+]
+
+setup(
+    packages=[PACKAGE, f"{PACKAGE}.algorithms", f"{PACKAGE}.executors"],
+    package_dir={PACKAGE: "src"},
+    package_data={PACKAGE: ["*.pyi", "py.typed"]},
+    exclude_package_data={"": ["*.pyx", "*.pxd", "*.h", "*.c"]},
+    ext_modules=cythonize(extensions, include_path=["src"], build_dir="build", language_level=3),
+)

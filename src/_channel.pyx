@@ -1,0 +1,363 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: freethreading_compatible=True
+"""A worker's end of the wire: pickling, framing, and waiting without the GIL."""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.errno cimport EAGAIN, EINTR
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+import pickle
+
+from .errors import ProductionEnded
+
+from _libzmq cimport (
+    ZMQ_DONTWAIT,
+    ZMQ_SNDMORE,
+    zmq_errno,
+    zmq_msg_close,
+    zmq_msg_data,
+    zmq_msg_init,
+    zmq_msg_init_size,
+    zmq_msg_more,
+    zmq_msg_recv,
+    zmq_msg_send,
+    zmq_msg_size,
+    zmq_msg_t,
+    zmq_strerror,
+)
+from _wire cimport (
+    WIRE_ACKNOWLEDGE,
+    WIRE_GOODBYE,
+    WIRE_MESSAGE,
+    WIRE_STOP,
+    flag_is_up,
+    wire_flags,
+    wire_header,
+)
+
+cdef object dumps = pickle.dumps
+cdef object loads = pickle.loads
+cdef int PROTOCOL = 5
+
+# Below this a frame of its own costs more than a copy within the pickle, bytes.
+cdef Py_ssize_t SMALLEST_FRAME = 4096
+
+
+class _Stop:
+    """What `Channel.receive` returns when no job will follow."""
+
+    def __repr__(self):
+        return "STOP"
+
+
+STOP = _Stop()
+
+
+cdef inline uint64_t now() noexcept nogil:
+    """Monotonic time in ns."""
+    cdef timespec time
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return <uint64_t> time.tv_sec * 1_000_000_000 + time.tv_nsec
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Frame:
+    """A received frame as a writable buffer, that lives as long as anybody uses it."""
+
+    cdef zmq_msg_t message
+
+    def __cinit__(self):
+        zmq_msg_init(&self.message)
+
+    def __dealloc__(self):
+        zmq_msg_close(&self.message)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(
+            buffer, self, zmq_msg_data(&self.message), zmq_msg_size(&self.message), 0, flags
+        )
+
+
+@cython.final
+cdef class LargeBuffers:
+    """Collects what a pickle keeps out of band; small buffers stay in it."""
+
+    cdef list collected
+
+    def __cinit__(self):
+        self.collected = []
+
+    def __call__(self, buffer):
+        raw = buffer.raw()
+        if raw.nbytes < SMALLEST_FRAME:
+            return True
+        self.collected.append(raw)
+        return False
+
+    cdef list take(self):
+        collected = self.collected
+        self.collected = []
+        return collected
+
+
+@cython.final
+cdef class Channel:
+    """A worker's end of the wire to the router.
+
+    To be used by one thread: the one that calls `open`.
+
+    Parameters
+    ----------
+    router : Router
+        The router to connect to.
+    step : int
+        The index of the worker's step.
+    send_ahead : int
+        How many messages may be sent before the router reads them.
+    """
+
+    cdef object router
+    cdef void *jobs
+    cdef void *outgoing
+    cdef wire_flags *flags
+    cdef bint is_producer
+    cdef unsigned long owner
+    cdef uint64_t event
+    cdef uint64_t began
+    cdef uint64_t blocked
+    cdef LargeBuffers large_buffers
+
+    def __cinit__(self, router, int step, int send_ahead=16):
+        cdef size_t jobs, outgoing, flags
+        jobs, outgoing, flags = router.connect(step, send_ahead)
+        self.router = router
+        self.jobs = <void *> jobs
+        self.outgoing = <void *> outgoing
+        self.flags = <wire_flags *> flags
+        self.is_producer = step == 0
+        self.owner = 0
+        self.large_buffers = LargeBuffers()
+
+    def __dealloc__(self):
+        self.close()
+
+    def open(self):
+        """Make the calling thread the one that may send."""
+        self.owner = PyThread_get_thread_ident()
+
+    def close(self):
+        """Close the sockets; to be called once no thread uses the channel any more."""
+        if self.jobs is NULL:
+            return
+        self.router.disconnect(<size_t> self.jobs, <size_t> self.outgoing)
+        self.jobs = self.outgoing = NULL
+
+    @property
+    def event(self):
+        """The number of the event that the current job, or the last message, is of."""
+        return self.event
+
+    @property
+    def production_ended(self):
+        """Whether the producer is to stop."""
+        return flag_is_up(&self.flags.producing_ended)
+
+    # --------------------------------------------------------------- jobs
+
+    def receive(self, bint block=True):
+        """The next message to work on.
+
+        Parameters
+        ----------
+        block : bool
+            Whether to wait for one.
+
+        Returns
+        -------
+        object
+            The message, or `STOP` when no job will follow.
+
+        Raises
+        ------
+        BlockingIOError
+            If there is none yet and `block` is false.
+        Exception
+            Whatever unpickling the message raises.
+        """
+        cdef Frame head = Frame.__new__(Frame)
+        cdef Frame frame, last
+        cdef wire_header *header
+        cdef list frames
+        cdef int rc
+        rc = zmq_msg_recv(&head.message, self.jobs, ZMQ_DONTWAIT)
+        if rc < 0 and zmq_errno() == EAGAIN:
+            if not block:
+                raise BlockingIOError("no job yet")
+            with nogil:
+                rc = zmq_msg_recv(&head.message, self.jobs, 0)
+                while rc < 0 and zmq_errno() == EINTR:
+                    rc = zmq_msg_recv(&head.message, self.jobs, 0)
+        if rc < 0:
+            raise_zmq_error()
+        header = <wire_header *> zmq_msg_data(&head.message)
+        if header.kind == WIRE_STOP or flag_is_up(&self.flags.discarding):
+            return STOP
+        self.event = header.value
+        self.blocked = 0
+        self.began = now()
+        pickled = memoryview(head)[sizeof(wire_header):]
+        if not zmq_msg_more(&head.message):
+            return loads(pickled)
+        frames = []
+        last = head
+        while zmq_msg_more(&last.message):
+            frame = Frame.__new__(Frame)
+            if zmq_msg_recv(&frame.message, self.jobs, ZMQ_DONTWAIT) < 0:
+                raise_zmq_error()
+            frames.append(frame)
+            last = frame
+        return loads(pickled, buffers=frames)
+
+    def acknowledge(self, bint failed=False):
+        """Tell the router that the job in hand has ended.
+
+        Parameters
+        ----------
+        failed : bool
+            Whether it raised an exception.
+        """
+        cdef wire_header header
+        memset(&header, 0, sizeof(header))
+        header.kind = WIRE_ACKNOWLEDGE
+        header.failed = failed
+        header.jobs = 0 if self.is_producer else 1
+        header.value = now() - self.began - self.blocked
+        self.send_header(&header)
+
+    def goodbye(self):
+        """Tell the router that nothing will follow."""
+        cdef wire_header header
+        if self.is_producer:
+            self.report_busy_time()
+        memset(&header, 0, sizeof(header))
+        header.kind = WIRE_GOODBYE
+        self.send_header(&header)
+
+    # ------------------------------------------------------------ sending
+
+    def start_producing(self):
+        """Start the clock of the producer's busy time, and its event numbers."""
+        self.event = <uint64_t> -1
+        self.began = now()
+
+    def send(self, int step, message):
+        """Send a message to a step; waits, without the GIL, where there is no room.
+
+        Parameters
+        ----------
+        step : int
+            The index of the step that it is for.
+        message : object
+            Anything that can be pickled.
+
+        Raises
+        ------
+        ProductionEnded
+            In a producer that is to stop.
+        RuntimeError
+            In any other thread than the worker's own.
+        Exception
+            Whatever pickling the message raises.
+        """
+        cdef list buffers = None
+        cdef bytes pickled
+        cdef Py_ssize_t size
+        cdef zmq_msg_t frame
+        cdef wire_header *header
+        cdef int more
+        if PyThread_get_thread_ident() != self.owner:
+            raise RuntimeError(
+                "send_msg was called in another thread than the one that called run()"
+            )
+        if self.is_producer and flag_is_up(&self.flags.producing_ended):
+            raise ProductionEnded
+
+        try:
+            pickled = dumps(message, PROTOCOL, buffer_callback=self.large_buffers)
+        except Exception as error:
+            error.add_note(f"while pickling a {type(message).__name__} to send it")
+            raise
+        finally:
+            if self.large_buffers.collected:
+                buffers = self.large_buffers.take()
+        if self.is_producer:
+            self.event += 1
+        size = PyBytes_GET_SIZE(pickled)
+        if zmq_msg_init_size(&frame, sizeof(wire_header) + size) < 0:
+            raise_zmq_error()
+        header = <wire_header *> zmq_msg_data(&frame)
+        memset(header, 0, sizeof(wire_header))
+        header.kind = WIRE_MESSAGE
+        header.step = step
+        header.value = self.event
+        memcpy(<char *> header + sizeof(wire_header), PyBytes_AS_STRING(pickled), size)
+        self.send_frame(&frame, ZMQ_SNDMORE if buffers else 0)
+        if buffers:
+            for i, raw in enumerate(buffers):
+                more = ZMQ_SNDMORE if i + 1 < len(buffers) else 0
+                self.send_copy(raw, more)
+        if self.is_producer and now() - self.began > 10_000_000:
+            self.report_busy_time()
+
+    cdef int send_copy(self, const unsigned char[::1] raw, int more) except -1:
+        """A copy, because what arrives must not change when the sender's does."""
+        cdef zmq_msg_t frame
+        cdef size_t size = raw.shape[0]
+        if zmq_msg_init_size(&frame, size) < 0:
+            raise_zmq_error()
+        with nogil:
+            memcpy(zmq_msg_data(&frame), &raw[0], size)
+        return self.send_frame(&frame, more)
+
+    cdef int report_busy_time(self) except -1:
+        cdef wire_header header
+        cdef uint64_t time = now()
+        memset(&header, 0, sizeof(header))
+        header.kind = WIRE_ACKNOWLEDGE
+        header.value = time - self.began - self.blocked
+        self.began = time
+        self.blocked = 0
+        return self.send_header(&header)
+
+    cdef int send_header(self, wire_header *header) except -1:
+        cdef zmq_msg_t frame
+        if zmq_msg_init_size(&frame, sizeof(wire_header)) < 0:
+            raise_zmq_error()
+        memcpy(zmq_msg_data(&frame), header, sizeof(wire_header))
+        return self.send_frame(&frame, 0)
+
+    cdef int send_frame(self, zmq_msg_t *frame, int more) except -1:
+        cdef uint64_t waiting_since
+        cdef int rc = zmq_msg_send(frame, self.outgoing, ZMQ_DONTWAIT | more)
+        if rc < 0 and zmq_errno() == EAGAIN:
+            waiting_since = now()
+            with nogil:
+                rc = zmq_msg_send(frame, self.outgoing, more)
+                while rc < 0 and zmq_errno() == EINTR:
+                    rc = zmq_msg_send(frame, self.outgoing, more)
+            self.blocked += now() - waiting_since
+        if rc < 0:
+            zmq_msg_close(frame)
+            raise_zmq_error()
+        return 0
+
+
+cdef int raise_zmq_error() except -1:
+    cdef int number = zmq_errno()
+    raise OSError(number, zmq_strerror(number).decode())

@@ -1,0 +1,915 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: freethreading_compatible=True
+"""The router: queues, least recently used workers, and the exact end of a run.
+
+One thread runs the loop, without the GIL, and owns everything in it: the
+queues, the list of idle workers of each step, the router's end of every
+worker's two sockets. Other threads only read the counters, raise the two flags
+and write to the wake-up pipe.
+
+A worker has one socket for its jobs and one for what it sends. The router reads
+the second without ever blocking and sleeps in one ``poll`` when none has
+anything more: a socket that was read to its end signals its next message
+through its file descriptor.
+"""
+
+cimport cython
+from libc.errno cimport EAGAIN, EINTR, ENOMEM
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+from posix.unistd cimport close as close_fd
+from posix.unistd cimport pipe, read, write
+from posix.fcntl cimport F_SETFD, F_SETFL, FD_CLOEXEC, O_NONBLOCK, fcntl
+
+from _libzmq cimport (
+    ZMQ_DONTWAIT,
+    ZMQ_FD,
+    ZMQ_IO_THREADS,
+    ZMQ_LINGER,
+    ZMQ_MAX_SOCKETS,
+    ZMQ_PAIR,
+    ZMQ_RCVHWM,
+    ZMQ_SNDHWM,
+    ZMQ_SNDMORE,
+    zmq_bind,
+    zmq_close,
+    zmq_connect,
+    zmq_ctx_new,
+    zmq_ctx_set,
+    zmq_ctx_term,
+    zmq_errno,
+    zmq_getsockopt,
+    zmq_msg_close,
+    zmq_msg_data,
+    zmq_msg_init,
+    zmq_msg_init_size,
+    zmq_msg_more,
+    zmq_msg_move,
+    zmq_msg_recv,
+    zmq_msg_send,
+    zmq_msg_size,
+    zmq_msg_t,
+    zmq_setsockopt,
+    zmq_socket,
+    zmq_strerror,
+)
+from _wire cimport (
+    WIRE_ACKNOWLEDGE,
+    WIRE_GOODBYE,
+    WIRE_JOB,
+    WIRE_MESSAGE,
+    WIRE_STOP,
+    flag_is_up,
+    raise_flag,
+    wire_flags,
+    wire_header,
+)
+
+cdef extern from "<poll.h>" nogil:
+    ctypedef unsigned long nfds_t
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *fds, nfds_t nfds, int timeout)
+    const short POLLIN
+
+cdef enum:
+    NOBODY = -1
+    # So that one busy worker cannot keep the router from the others.
+    READ_AT_ONCE = 64
+    MOST_CREDIT = 64
+
+# How much work may wait behind a running job, in ns (see docs/how_it_works.rst).
+cdef uint64_t WORK_AHEAD = 200_000
+
+
+# ---------------------------------------------------------------- messages
+
+cdef struct Message:
+    zmq_msg_t head
+    zmq_msg_t *frames
+    uint32_t n_frames
+
+
+cdef inline wire_header *header_of(Message *message) noexcept nogil:
+    return <wire_header *> zmq_msg_data(&message.head)
+
+
+cdef inline void move_message(Message *target, Message *source) noexcept nogil:
+    zmq_msg_init(&target.head)
+    zmq_msg_move(&target.head, &source.head)
+    target.frames = source.frames
+    target.n_frames = source.n_frames
+    source.frames = NULL
+    source.n_frames = 0
+
+
+cdef inline void drop_message(Message *message) noexcept nogil:
+    cdef uint32_t i
+    zmq_msg_close(&message.head)
+    for i in range(message.n_frames):
+        zmq_msg_close(&message.frames[i])
+    free(message.frames)
+    message.frames = NULL
+    message.n_frames = 0
+
+
+cdef int receive_message(void *socket, Message *message) noexcept nogil:
+    """0, or -1 with zmq_errno(): EAGAIN when there is none."""
+    cdef zmq_msg_t *grown
+    cdef zmq_msg_t *last
+    message.frames = NULL
+    message.n_frames = 0
+    zmq_msg_init(&message.head)
+    if zmq_msg_recv(&message.head, socket, ZMQ_DONTWAIT) < 0:
+        return -1
+    last = &message.head
+    while zmq_msg_more(last):
+        grown = <zmq_msg_t *> realloc(
+            message.frames, (message.n_frames + 1) * sizeof(zmq_msg_t)
+        )
+        if grown is NULL:
+            return -1
+        message.frames = grown
+        last = &grown[message.n_frames]
+        zmq_msg_init(last)
+        # The frames of one message arrive together.
+        if zmq_msg_recv(last, socket, ZMQ_DONTWAIT) < 0:
+            return -1
+        message.n_frames += 1
+    return 0
+
+
+cdef int send_message(void *socket, Message *message) noexcept nogil:
+    """Send and empty `message`: 0, or -1 with zmq_errno()."""
+    cdef uint32_t i
+    cdef int more = ZMQ_SNDMORE if message.n_frames else 0
+    if zmq_msg_send(&message.head, socket, ZMQ_DONTWAIT | more) < 0:
+        return -1
+    for i in range(message.n_frames):
+        more = ZMQ_SNDMORE if i + 1 < message.n_frames else 0
+        if zmq_msg_send(&message.frames[i], socket, ZMQ_DONTWAIT | more) < 0:
+            return -1
+    free(message.frames)
+    message.frames = NULL
+    message.n_frames = 0
+    return 0
+
+
+# ------------------------------------------------------------------ queues
+
+cdef struct Queue:
+    Message *slots
+    size_t capacity
+    size_t first
+    size_t length
+
+
+cdef int push_message(Queue *queue, Message *message) noexcept nogil:
+    cdef size_t i, capacity
+    cdef Message *slots
+    if queue.length == queue.capacity:
+        capacity = 2 * queue.capacity if queue.capacity else 16
+        slots = <Message *> malloc(capacity * sizeof(Message))
+        if slots is NULL:
+            return -1
+        for i in range(queue.length):
+            move_message(
+                &slots[i], &queue.slots[(queue.first + i) & (queue.capacity - 1)]
+            )
+        free(queue.slots)
+        queue.slots = slots
+        queue.capacity = capacity
+        queue.first = 0
+    move_message(
+        &queue.slots[(queue.first + queue.length) & (queue.capacity - 1)], message
+    )
+    queue.length += 1
+    return 0
+
+
+cdef inline Message *pop_message(Queue *queue) noexcept nogil:
+    """The first message: to be used before the next push."""
+    cdef Message *message = &queue.slots[queue.first]
+    queue.first = (queue.first + 1) & (queue.capacity - 1)
+    queue.length -= 1
+    return message
+
+
+cdef void clear_queue(Queue *queue) noexcept nogil:
+    while queue.length:
+        drop_message(pop_message(queue))
+
+
+# ------------------------------------------------- how many live per event
+
+# Open addressing: event number + 1 (0 is an empty slot) and its count. Events that
+# live are close to one another, so that their low bits are as good as a hash.
+cdef struct Descendants:
+    uint64_t *events
+    uint32_t *counts
+    size_t capacity
+    size_t length
+
+
+cdef inline size_t find_event(Descendants *living, uint64_t event) noexcept nogil:
+    cdef size_t slot = event & (living.capacity - 1)
+    while living.events[slot] != 0 and living.events[slot] != event + 1:
+        slot = (slot + 1) & (living.capacity - 1)
+    return slot
+
+
+cdef int grow_descendants(Descendants *living) noexcept nogil:
+    cdef Descendants grown
+    cdef size_t i, slot
+    grown.capacity = 2 * living.capacity if living.capacity else 256
+    grown.length = living.length
+    grown.events = <uint64_t *> calloc(grown.capacity, sizeof(uint64_t))
+    grown.counts = <uint32_t *> calloc(grown.capacity, sizeof(uint32_t))
+    if grown.events is NULL or grown.counts is NULL:
+        free(grown.events)
+        free(grown.counts)
+        return -1
+    for i in range(living.capacity):
+        if living.events[i]:
+            slot = find_event(&grown, living.events[i] - 1)
+            grown.events[slot] = living.events[i]
+            grown.counts[slot] = living.counts[i]
+    free(living.events)
+    free(living.counts)
+    living[0] = grown
+    return 0
+
+
+cdef inline int add_descendant(Descendants *living, uint64_t event) noexcept nogil:
+    cdef size_t slot
+    if 2 * living.length >= living.capacity and grow_descendants(living) < 0:
+        return -1
+    slot = find_event(living, event)
+    if living.events[slot] == 0:
+        living.events[slot] = event + 1
+        living.counts[slot] = 0
+        living.length += 1
+    living.counts[slot] += 1
+    return 0
+
+
+cdef inline bint remove_descendant(Descendants *living, uint64_t event) noexcept nogil:
+    """Whether it was the event's last."""
+    cdef size_t mask = living.capacity - 1
+    cdef size_t slot = find_event(living, event)
+    cdef size_t hole, home
+    living.counts[slot] -= 1
+    if living.counts[slot]:
+        return False
+    # Close the gap, so that no search ends at it too early (Knuth, The Art of
+    # Computer Programming 3, section 6.4, algorithm R).
+    living.length -= 1
+    hole = slot
+    while True:
+        slot = (slot + 1) & mask
+        if living.events[slot] == 0:
+            break
+        home = (living.events[slot] - 1) & mask
+        if ((slot - home) & mask) >= ((slot - hole) & mask):
+            living.events[hole] = living.events[slot]
+            living.counts[hole] = living.counts[slot]
+            hole = slot
+    living.events[hole] = 0
+    return True
+
+
+# ------------------------------------------------------- workers and steps
+
+cdef struct WorkerList:
+    int first
+    int last
+
+
+cdef struct Worker:
+    int step
+    void *inbox
+    void *outbox
+    int fd
+    bint gone
+    # The message that found its destination full, until there is room for it.
+    Message parked
+    bint is_parked
+    # What it was given and has not acknowledged, oldest first (a ring).
+    uint64_t *given
+    uint32_t given_first
+    uint32_t n_given
+    uint32_t credit
+    uint64_t job_time
+    # The list it is in, of those below; each worker is in one of its step's at
+    # most, and a socket to read has a list of its own.
+    WorkerList *list
+    int previous
+    int next
+    bint to_read
+    int next_to_read
+
+
+cdef struct Step:
+    int64_t queue_limit
+    int rank
+    uint32_t prefetch
+    Queue queue
+    # Workers without a job, the one that has waited longest first; then those
+    # that have jobs but would take more.
+    WorkerList idle
+    WorkerList ready
+    # Workers of other steps whose parked message is for this one.
+    WorkerList waiting
+    # Counters; written by the router only.
+    uint64_t received
+    uint64_t done
+    uint64_t failed
+    uint64_t sent
+    uint64_t busy
+    uint64_t queue_peak
+    uint64_t running
+
+
+cdef class Router:
+    """Moves messages between the workers of a pipeline's steps.
+
+    Connect the workers, then let one thread call `run`. It returns when every
+    worker has said goodbye: after the producer has ended and no message is
+    queued or being worked on, or after `discard`.
+
+    Parameters
+    ----------
+    steps : sequence of tuple (queue_limit, rank, prefetch)
+        One per step, the producer first. `queue_limit`: how many messages may
+        wait for the step, -1 for no limit. `rank`: its place in the order of the
+        graph; a message to a step of the same or a lower rank goes against that
+        order and is exempt from the limit, so that a cycle cannot block itself.
+        `prefetch`: how many messages a worker may hold, the one it works on
+        included; 0 lets the router choose from the time its jobs take.
+
+    Raises
+    ------
+    OSError
+        If the system refuses memory, a pipe or a socket.
+    """
+
+    cdef void *context
+    cdef Step *steps
+    cdef int n_steps
+    cdef Worker *workers
+    cdef int n_workers
+    cdef int most_workers
+    cdef int n_gone
+    cdef int n_open_ends
+    cdef WorkerList reading
+    cdef Descendants living
+    cdef uint64_t in_flight
+    cdef uint64_t events_sent
+    cdef uint64_t events_finished
+    cdef bint producer_ended
+    cdef bint stopped
+    cdef wire_flags flags
+    cdef int wake_read
+    cdef int wake_write
+    cdef pollfd *pollfds
+    cdef bint closed
+
+    def __cinit__(self, steps):
+        cdef int fds[2]
+        cdef int i
+        self.wake_read = self.wake_write = -1
+        self.reading.first = self.reading.last = NOBODY
+        self.n_steps = len(steps)
+        self.steps = <Step *> calloc(self.n_steps, sizeof(Step))
+        if self.steps is NULL:
+            raise MemoryError
+        for i, (queue_limit, rank, prefetch) in enumerate(steps):
+            self.steps[i].queue_limit = queue_limit
+            self.steps[i].rank = rank
+            self.steps[i].prefetch = prefetch
+            self.steps[i].idle.first = self.steps[i].idle.last = NOBODY
+            self.steps[i].ready.first = self.steps[i].ready.last = NOBODY
+            self.steps[i].waiting.first = self.steps[i].waiting.last = NOBODY
+        if grow_descendants(&self.living) < 0:
+            raise MemoryError
+        if pipe(fds) < 0:
+            raise OSError("no pipe for the router")
+        self.wake_read, self.wake_write = fds[0], fds[1]
+        for i in range(2):
+            fcntl(fds[i], F_SETFL, O_NONBLOCK)
+            fcntl(fds[i], F_SETFD, FD_CLOEXEC)
+        self.context = zmq_ctx_new()
+        if self.context is NULL:
+            raise_zmq_error()
+        zmq_ctx_set(self.context, ZMQ_IO_THREADS, 0)
+        zmq_ctx_set(self.context, ZMQ_MAX_SOCKETS, 65535)
+
+    def __dealloc__(self):
+        self.close()
+        free(self.steps)
+
+    # ------------------------------------------------------------ set up
+
+    def connect(self, int step, int send_ahead=16):
+        """Add a worker of a step.
+
+        Parameters
+        ----------
+        step : int
+            The index of its step.
+        send_ahead : int
+            How many messages it may send before the router reads them.
+
+        Returns
+        -------
+        tuple of int
+            The addresses of the worker's socket for jobs, of its socket for what
+            it sends and of the run's flags. They are a worker's end of the wire,
+            for `Channel` to use and to give back.
+        """
+        cdef Worker *worker
+        cdef void *jobs
+        cdef void *sent
+        cdef size_t length = sizeof(int)
+        if self.n_workers == self.most_workers:
+            self.grow_workers()
+        worker = &self.workers[self.n_workers]
+        memset(worker, 0, sizeof(Worker))
+        worker.step = step
+        worker.next = worker.previous = worker.next_to_read = NOBODY
+        worker.given = <uint64_t *> calloc(
+            max(MOST_CREDIT, self.steps[step].prefetch), sizeof(uint64_t)
+        )
+        if worker.given is NULL:
+            raise MemoryError
+        name = f"inproc://{step}-{self.n_workers}-".encode()
+        # What a worker has been given is bounded by its credit.
+        worker.outbox = self.open_socket(name + b"jobs", 0, 0, True)
+        worker.inbox = self.open_socket(name + b"sent", 1, 1, True)
+        jobs = self.open_socket(name + b"jobs", 0, 0, False)
+        sent = self.open_socket(name + b"sent", max(1, send_ahead - 1), 1, False)
+        if zmq_getsockopt(worker.inbox, ZMQ_FD, &worker.fd, &length) < 0:
+            raise_zmq_error()
+        worker.credit = self.steps[step].prefetch or 1
+        self.n_open_ends += 1
+        self.n_workers += 1
+        if step > 0:
+            self.append(&self.steps[step].idle, self.n_workers - 1)
+        else:
+            self.steps[step].running += 1
+        self.read_later(self.n_workers - 1)
+        return <size_t> jobs, <size_t> sent, <size_t> &self.flags
+
+    def disconnect(self, size_t jobs, size_t sent):
+        """Close a worker's end of the wire, that `connect` returned."""
+        zmq_close(<void *> jobs)
+        zmq_close(<void *> sent)
+        self.n_open_ends -= 1
+
+    cdef int grow_workers(self) except -1:
+        cdef int i
+        cdef int most = 2 * self.most_workers if self.most_workers else 16
+        cdef Worker *workers = <Worker *> malloc(most * sizeof(Worker))
+        cdef pollfd *pollfds = <pollfd *> malloc((most + 1) * sizeof(pollfd))
+        if workers is NULL or pollfds is NULL:
+            free(workers)
+            free(pollfds)
+            raise MemoryError
+        # Nothing is parked before the loop runs: no message has to be moved.
+        if self.n_workers:
+            memcpy(workers, self.workers, self.n_workers * sizeof(Worker))
+        free(self.workers)
+        free(self.pollfds)
+        self.workers = workers
+        self.pollfds = pollfds
+        self.most_workers = most
+        return 0
+
+    cdef void *open_socket(self, bytes address, int sndhwm, int rcvhwm, bint bind) except NULL:
+        cdef int linger = 0
+        cdef bint failed
+        cdef void *socket = zmq_socket(self.context, ZMQ_PAIR)
+        if socket is NULL:
+            raise_zmq_error()
+        zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(int))
+        zmq_setsockopt(socket, ZMQ_SNDHWM, &sndhwm, sizeof(int))
+        zmq_setsockopt(socket, ZMQ_RCVHWM, &rcvhwm, sizeof(int))
+        if bind:
+            failed = zmq_bind(socket, address) < 0
+        else:
+            failed = zmq_connect(socket, address) < 0
+        if failed:
+            zmq_close(socket)
+            raise_zmq_error()
+        return socket
+
+    def close(self):
+        """Close the router's sockets and forget what is still queued.
+
+        To be called after `run` has returned. The ZeroMQ context goes too, if
+        every worker's end is closed.
+        """
+        cdef int i
+        if self.closed:
+            return
+        self.closed = True
+        for i in range(self.n_workers):
+            zmq_close(self.workers[i].inbox)
+            zmq_close(self.workers[i].outbox)
+            if self.workers[i].is_parked:
+                drop_message(&self.workers[i].parked)
+            free(self.workers[i].given)
+        if self.steps is not NULL:
+            for i in range(self.n_steps):
+                clear_queue(&self.steps[i].queue)
+                free(self.steps[i].queue.slots)
+                self.steps[i].queue.slots = NULL
+        free(self.workers)
+        self.workers = NULL
+        self.n_workers = 0
+        free(self.pollfds)
+        self.pollfds = NULL
+        free(self.living.events)
+        free(self.living.counts)
+        self.living.events = NULL
+        self.living.counts = NULL
+        if self.wake_read >= 0:
+            close_fd(self.wake_read)
+            close_fd(self.wake_write)
+            self.wake_read = self.wake_write = -1
+        if self.context is not NULL and self.n_open_ends == 0:
+            with nogil:
+                zmq_ctx_term(self.context)
+            self.context = NULL
+
+    # --------------------------------------------------------- the run
+
+    def run(self):
+        """Route messages until every worker has said goodbye.
+
+        Raises
+        ------
+        OSError
+            If a socket fails or memory runs out.
+        """
+        cdef bint failed = False
+        with nogil:
+            while True:
+                if self.route() < 0:
+                    failed = True
+                    break
+                if self.n_gone == self.n_workers:
+                    break
+                if self.sleep() < 0:
+                    failed = True
+                    break
+        if failed:
+            raise_zmq_error()
+
+    def turn(self):
+        """Handle all that has arrived, without waiting for more.
+
+        Returns
+        -------
+        bool
+            Whether every worker has said goodbye.
+        """
+        if self.route() < 0:
+            raise_zmq_error()
+        return self.n_gone == self.n_workers
+
+    def end_production(self):
+        """Tell the producer to stop; what it has sent runs out."""
+        raise_flag(&self.flags.producing_ended)
+
+    def discard(self):
+        """End the run now: drop what waits, give out nothing more."""
+        raise_flag(&self.flags.producing_ended)
+        raise_flag(&self.flags.discarding)
+        if self.wake_write >= 0:
+            write(self.wake_write, b"!", 1)
+
+    cdef int route(self) noexcept nogil:
+        """Read every socket to its end: 0, or -1 with zmq_errno()."""
+        cdef int w, i
+        cdef Message message
+        while True:
+            if flag_is_up(&self.flags.discarding) and not self.stopped:
+                if self.drop_everything() < 0:
+                    return -1
+            w = self.reading.first
+            if w == NOBODY:
+                return 0
+            self.reading.first = self.workers[w].next_to_read
+            self.workers[w].to_read = False
+            for i in range(READ_AT_ONCE):
+                if receive_message(self.workers[w].inbox, &message) < 0:
+                    if zmq_errno() == EINTR:
+                        continue
+                    if zmq_errno() != EAGAIN:
+                        return -1
+                    break
+                if self.handle(w, &message) < 0:
+                    return -1
+                if self.workers[w].is_parked or self.workers[w].gone:
+                    break
+            else:
+                self.read_later(w)
+            if self.producer_ended and self.in_flight == 0 and not self.stopped:
+                if self.stop_workers() < 0:
+                    return -1
+
+    cdef int sleep(self) noexcept nogil:
+        """Wait for a message, or for another thread: 0, or -1 with zmq_errno()."""
+        cdef int w, rc
+        cdef nfds_t i
+        cdef nfds_t n = 1
+        cdef char byte
+        self.pollfds[0].fd = self.wake_read
+        self.pollfds[0].events = POLLIN
+        for w in range(self.n_workers):
+            if not self.workers[w].gone and not self.workers[w].is_parked:
+                self.pollfds[n].fd = self.workers[w].fd
+                self.pollfds[n].events = POLLIN
+                n += 1
+        rc = poll(self.pollfds, n, -1)
+        if rc < 0:
+            return 0 if zmq_errno() == EINTR else -1
+        if self.pollfds[0].revents:
+            while read(self.wake_read, &byte, 1) > 0:
+                pass
+        i = 1
+        for w in range(self.n_workers):
+            if not self.workers[w].gone and not self.workers[w].is_parked:
+                if self.pollfds[i].revents:
+                    self.read_later(w)
+                i += 1
+        return 0
+
+    cdef int handle(self, int w, Message *message) noexcept nogil:
+        cdef Worker *worker = &self.workers[w]
+        cdef Step *step = &self.steps[worker.step]
+        cdef wire_header *header = header_of(message)
+        cdef int rc = 0
+        if header.kind == WIRE_MESSAGE:
+            if self.stopped:
+                drop_message(message)
+                return 0
+            step.sent += 1
+            if worker.step == 0:
+                step.done += 1
+                self.events_sent += 1
+            self.in_flight += 1
+            if add_descendant(&self.living, header.value) < 0:
+                return -1
+            return self.accept(w, message)
+        if header.kind == WIRE_ACKNOWLEDGE:
+            rc = self.acknowledge(w, header)
+        elif header.kind == WIRE_GOODBYE:
+            worker.gone = True
+            self.n_gone += 1
+            if worker.step == 0:
+                self.producer_ended = True
+                step.running -= 1
+            else:
+                self.leave_list(w)
+                if worker.n_given:
+                    step.running -= 1
+        drop_message(message)
+        return rc
+
+    cdef int accept(self, int w, Message *message) noexcept nogil:
+        """Give a message to a worker, queue it, or park it with its sender."""
+        cdef int s = header_of(message).step
+        cdef Step *step = &self.steps[s]
+        cdef int receiver = self.take_available(step)
+        if receiver != NOBODY:
+            return self.give(receiver, message)
+        if (
+            step.queue_limit >= 0
+            and step.queue.length >= <size_t> step.queue_limit
+            and step.rank > self.steps[self.workers[w].step].rank
+        ):
+            self.leave_list(w)
+            move_message(&self.workers[w].parked, message)
+            self.workers[w].is_parked = True
+            self.append(&step.waiting, w)
+            return 0
+        return self.enqueue(step, message)
+
+    cdef inline int enqueue(self, Step *step, Message *message) noexcept nogil:
+        if push_message(&step.queue, message) < 0:
+            return -1
+        if step.queue.length > step.queue_peak:
+            step.queue_peak = step.queue.length
+        return 0
+
+    cdef inline int give(self, int w, Message *message) noexcept nogil:
+        cdef Worker *worker = &self.workers[w]
+        cdef Step *step = &self.steps[worker.step]
+        cdef wire_header *header = header_of(message)
+        header.kind = WIRE_JOB
+        worker.given[
+            (worker.given_first + worker.n_given) % self.most_credit(step)
+        ] = header.value
+        worker.n_given += 1
+        if worker.n_given == 1:
+            step.running += 1
+        step.received += 1
+        if send_message(worker.outbox, message) < 0:
+            return -1
+        if worker.n_given < worker.credit:
+            self.append(&step.ready, w)
+        return 0
+
+    cdef int acknowledge(self, int w, wire_header *header) noexcept nogil:
+        cdef Worker *worker = &self.workers[w]
+        cdef Step *step = &self.steps[worker.step]
+        cdef uint32_t i
+        cdef uint64_t event
+        cdef bint last
+        step.busy += header.value
+        for i in range(header.jobs):
+            event = worker.given[worker.given_first]
+            worker.given_first = (worker.given_first + 1) % self.most_credit(step)
+            worker.n_given -= 1
+            self.in_flight -= 1
+            last = remove_descendant(&self.living, event)
+            if last and not header.failed:
+                self.events_finished += 1
+        step.failed += header.failed
+        if header.failed:
+            raise_flag(&self.flags.producing_ended)
+            raise_flag(&self.flags.discarding)
+        if worker.step == 0:
+            return 0
+        step.done += header.jobs - header.failed
+        if worker.n_given == 0:
+            step.running -= 1
+        if self.stopped or header.failed:
+            return 0
+        self.choose_credit(worker, step, header)
+        self.leave_list(w)
+        if worker.n_given == 0:
+            self.append(&step.idle, w)
+        elif worker.n_given < worker.credit:
+            self.append(&step.ready, w)
+        return self.dispatch(step)
+
+    cdef inline void choose_credit(
+        self, Worker *worker, Step *step, wire_header *header
+    ) noexcept nogil:
+        """As many messages ahead as make `WORK_AHEAD`; a slow job counts at once."""
+        cdef uint64_t job_time = header.value // header.jobs
+        if step.prefetch or self.stopped:
+            return
+        worker.job_time = max(job_time, (worker.job_time + job_time) // 2)
+        worker.credit = <uint32_t> min(MOST_CREDIT, 1 + WORK_AHEAD // (worker.job_time + 1))
+
+    cdef inline uint32_t most_credit(self, Step *step) noexcept nogil:
+        return max(MOST_CREDIT, step.prefetch)
+
+    cdef int dispatch(self, Step *step) noexcept nogil:
+        """Give queued messages to available workers; let parked ones move up."""
+        cdef int w
+        while step.queue.length:
+            w = self.take_available(step)
+            if w == NOBODY:
+                return 0
+            if self.give(w, pop_message(&step.queue)) < 0:
+                return -1
+            while (
+                step.waiting.first != NOBODY
+                and step.queue.length < <size_t> step.queue_limit
+            ):
+                w = step.waiting.first
+                self.leave_list(w)
+                self.workers[w].is_parked = False
+                if self.enqueue(step, &self.workers[w].parked) < 0:
+                    return -1
+                self.read_later(w)
+        return 0
+
+    cdef int stop_workers(self) noexcept nogil:
+        cdef Message message
+        cdef wire_header *header
+        cdef int w
+        self.stopped = True
+        message.frames = NULL
+        message.n_frames = 0
+        for w in range(self.n_workers):
+            if self.workers[w].gone:
+                continue
+            if zmq_msg_init_size(&message.head, sizeof(wire_header)) < 0:
+                return -1
+            header = header_of(&message)
+            memset(header, 0, sizeof(wire_header))
+            header.kind = WIRE_STOP
+            if send_message(self.workers[w].outbox, &message) < 0:
+                return -1
+        return 0
+
+    cdef int drop_everything(self) noexcept nogil:
+        cdef int i, w
+        for i in range(self.n_steps):
+            clear_queue(&self.steps[i].queue)
+        for w in range(self.n_workers):
+            if self.workers[w].is_parked:
+                self.leave_list(w)
+                drop_message(&self.workers[w].parked)
+                self.workers[w].is_parked = False
+                self.read_later(w)
+        return self.stop_workers()
+
+    # ----------------------------------------------------- lists of workers
+
+    cdef inline void append(self, WorkerList *workers, int w) noexcept nogil:
+        cdef Worker *worker = &self.workers[w]
+        worker.list = workers
+        worker.next = NOBODY
+        worker.previous = workers.last
+        if workers.last == NOBODY:
+            workers.first = w
+        else:
+            self.workers[workers.last].next = w
+        workers.last = w
+
+    cdef inline void leave_list(self, int w) noexcept nogil:
+        cdef Worker *worker = &self.workers[w]
+        if worker.list is NULL:
+            return
+        if worker.previous == NOBODY:
+            worker.list.first = worker.next
+        else:
+            self.workers[worker.previous].next = worker.next
+        if worker.next == NOBODY:
+            worker.list.last = worker.previous
+        else:
+            self.workers[worker.next].previous = worker.previous
+        worker.list = NULL
+
+    cdef inline int take_available(self, Step *step) noexcept nogil:
+        """The least recently used worker that would take a message, or NOBODY."""
+        cdef int w = step.idle.first
+        if w == NOBODY:
+            w = step.ready.first
+        if w != NOBODY:
+            self.leave_list(w)
+        return w
+
+    cdef inline void read_later(self, int w) noexcept nogil:
+        if self.workers[w].to_read:
+            return
+        self.workers[w].to_read = True
+        self.workers[w].next_to_read = NOBODY
+        if self.reading.first == NOBODY:
+            self.reading.first = w
+        else:
+            self.workers[self.reading.last].next_to_read = w
+        self.reading.last = w
+
+    # ------------------------------------------------------------ counters
+
+    def counters(self):
+        """How much each step has done so far; may be called during a run.
+
+        Returns
+        -------
+        list of dict
+            Per step: ``received``, ``done``, ``failed``, ``sent`` (messages),
+            ``running`` (workers with a job), ``queue``, ``queue_peak``
+            (messages), ``busy_s`` (time in jobs, seconds, all workers).
+        """
+        cdef int i
+        return [
+            {
+                "received": self.steps[i].received,
+                "done": self.steps[i].done,
+                "failed": self.steps[i].failed,
+                "sent": self.steps[i].sent,
+                "running": self.steps[i].running,
+                "queue": self.steps[i].queue.length,
+                "queue_peak": self.steps[i].queue_peak,
+                "busy_s": self.steps[i].busy * 1e-9,
+            }
+            for i in range(self.n_steps)
+        ]
+
+    def events(self):
+        """How many messages the producer has sent, and how many of them are done with.
+
+        Returns
+        -------
+        dict
+            ``sent`` and ``finished``: the latter counts those of which nothing is
+            queued or being worked on any more.
+        """
+        return {"sent": self.events_sent, "finished": self.events_finished}
+
+
+cdef int raise_zmq_error() except -1:
+    cdef int number = zmq_errno()
+    raise OSError(number, zmq_strerror(number).decode())

@@ -1,0 +1,24 @@
+"""The format of what travels between a worker and the router (see `_wire.h`)."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "_wire.h" nogil:
+    ctypedef struct wire_header:
+        uint8_t kind
+        uint8_t failed
+        uint16_t step
+        uint32_t jobs
+        uint64_t value
+
+    const int WIRE_MESSAGE
+    const int WIRE_ACKNOWLEDGE
+    const int WIRE_GOODBYE
+    const int WIRE_JOB
+    const int WIRE_STOP
+
+    ctypedef struct wire_flags:
+        int producing_ended
+        int discarding
+
+    bint flag_is_up(const int *flag)
+    void raise_flag(int *flag)

@@ -1,0 +1,56 @@
+"""What can go wrong, as exceptions."""
+
+from collections.abc import Iterable
+
+from ctapipe.core import ToolConfigurationError
+
+__all__ = ["ConfigurationError", "StepError"]
+
+
+class ConfigurationError(ToolConfigurationError):
+    """The configuration is wrong; nothing has run.
+
+    Parameters
+    ----------
+    errors : iterable of str
+        One line for each mistake; all that were found.
+    """
+
+    def __init__(self, errors: Iterable[str]) -> None:
+        self.errors = tuple(errors)
+        if len(self.errors) == 1:
+            message = self.errors[0]
+        else:
+            message = "\n".join(
+                [f"{len(self.errors)} mistakes in the configuration:"]
+                + [f"  - {error}" for error in self.errors]
+            )
+        super().__init__(message)
+        self.args = (message,)
+
+
+class StepError(RuntimeError):
+    """A step failed; its own exception is the ``__cause__``, where there is one.
+
+    Parameters
+    ----------
+    step : str
+        The step's name.
+    what : str
+        What happened, for example ``raised ValueError in run()``.
+    event : int, optional
+        The number of the producer's message, from 0, that the step's message was made of.
+    """
+
+    def __init__(self, step: str, what: str, event: int | None = None) -> None:
+        self.step = step
+        self.event = event
+        where = "" if event is None else f" on event {event}"
+        super().__init__(f"step {step!r} {what}{where}")
+
+
+class ProductionEnded(BaseException):
+    """Raised in a producer's ``send_msg`` when the run is to end.
+
+    Not an `Exception`, so that no ``except Exception`` in a step keeps it.
+    """

@@ -1,0 +1,11 @@
+"""The ways to run a pipeline, by the name that ``Pipeline.executor`` gives them."""
+
+from .executor import Executor
+from .sequential import Sequential
+from .threads import Threads
+
+__all__ = ["EXECUTORS", "Executor"]
+
+EXECUTORS: dict[str, type[Executor]] = {
+    executor.name: executor for executor in (Threads, Sequential)
+}

@@ -1,0 +1,108 @@
+"""What all executors have in common."""
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from ..errors import ConfigurationError, StepError
+from ..graph import Graph
+
+__all__ = ["Executor"]
+
+
+class Executor(ABC):
+    """Runs the steps of a graph, once.
+
+    Parameters
+    ----------
+    graph : Graph
+        What to run.
+    log : logging.Logger
+        Where to say what happens; the steps log below it.
+
+    Attributes
+    ----------
+    state : str
+        ``starting``, ``running``, ``stopping`` (interrupted, what was sent runs out),
+        and in the end ``finished``, ``failed`` or ``interrupted``.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, graph: Graph, log: logging.Logger) -> None:
+        self.graph = graph
+        self.log = log
+        self.state = "starting"
+        self._errors: list[StepError | ConfigurationError] = []
+        self._interrupted = False
+        self._began = self._ended = 0.0
+
+    def run(self) -> None:
+        """Create the steps and run them to the end.
+
+        Raises
+        ------
+        ConfigurationError
+            If a class refuses its options, or an ``init`` what it finds.
+        StepError
+            If a step raised an exception; all others have been stopped and finished.
+        KeyboardInterrupt
+            If the run was interrupted; what the producer had sent has run out.
+        """
+        self._began = time.monotonic()
+        try:
+            self._run()
+            for error in self._errors[1:]:
+                self.log.error("Besides, %s: %s", error, error.__cause__ or "")
+            if self._errors:
+                raise self._errors[0]
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self.state = "finished"
+        except BaseException as error:
+            is_interrupt = isinstance(error, KeyboardInterrupt)
+            self.state = "interrupted" if is_interrupt else "failed"
+            raise
+        finally:
+            self._ended = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long the run has taken so far, in seconds."""
+        if not self._began:
+            return 0.0
+        return (self._ended or time.monotonic()) - self._began
+
+    def interrupt(self) -> None:
+        """Stop the producer, and let what it has sent run out."""
+        self._interrupted = True
+        self.state = "stopping"
+        self._end_production()
+
+    @abstractmethod
+    def workers(self, index: int) -> int:
+        """How many workers the step with this index has."""
+
+    @abstractmethod
+    def counters(self) -> list[dict[str, Any]]:
+        """How much each step has done so far, in the order of the graph.
+
+        Returns
+        -------
+        list of dict
+            Per step: ``received``, ``done``, ``failed``, ``sent`` (messages), ``running``
+            (workers), ``queue``, ``queue_peak`` (messages), ``busy_s`` (seconds).
+        """
+
+    @abstractmethod
+    def events(self) -> dict[str, int]:
+        """How many messages the producer has ``sent``, and how many are ``finished`` with."""
+
+    @abstractmethod
+    def _run(self) -> None:
+        """Run to the end; errors of the steps go to ``_errors``."""
+
+    @abstractmethod
+    def _end_production(self) -> None:
+        """Make the producer stop."""

@@ -1,0 +1,127 @@
+"""Every worker in a thread of its own; messages go through the compiled router."""
+
+import threading
+from typing import Any, ClassVar
+
+from .._channel import Channel
+from .._router import Router
+from ..errors import ConfigurationError, StepError
+from ..graph import UNLIMITED, StepSpec
+from ..step import create_steps
+from ..worker import Worker
+from .executor import Executor
+
+__all__ = ["Threads"]
+
+MOST_SEND_AHEAD = 32
+
+
+class Threads(Executor):
+    """Runs every worker in a thread.
+
+    For steps that wait, or that compute without the GIL.
+    """
+
+    name: ClassVar[str] = "threads"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._router = Router(
+            [
+                (spec.queue_limit, rank, 0)
+                for spec, rank in zip(self.graph.steps, self.graph.ranks(), strict=True)
+            ]
+        )
+        self._channels: list[Channel] = []
+        self._workers: list[tuple[StepSpec, Worker]] = []
+        self._routed = threading.Event()
+        self._router_error: OSError | None = None
+
+    def workers(self, index: int) -> int:
+        return self.graph.steps[index].workers
+
+    def counters(self) -> list[dict[str, Any]]:
+        return self._router.counters()
+
+    def events(self) -> dict[str, int]:
+        return self._router.events()
+
+    def _end_production(self) -> None:
+        self._router.end_production()
+
+    def _run(self) -> None:
+        self._create_workers()
+        router_thread = threading.Thread(target=self._route, name="router", daemon=True)
+        workers = [worker for _, worker in self._workers]
+        try:
+            for worker in workers:
+                worker.start()
+            router_thread.start()
+            for worker in workers:
+                worker.initialized.wait()
+            if self._errors:
+                self._router.discard()
+            elif not self._interrupted:
+                self.state = "running"
+            # The consumer first: what is sent finds somebody who takes it.
+            for worker in reversed(workers):
+                worker.may_work.set()
+            self._routed.wait()
+            for spec in self.graph.steps:
+                of_step = [worker for other, worker in self._workers if other is spec]
+                for worker in of_step:
+                    worker.may_finish.set()
+                for worker in of_step:
+                    worker.join()
+            router_thread.join()
+        except BaseException:
+            # Interrupted for the second time: the threads end when their jobs do.
+            self._router.discard()
+            for worker in workers:
+                worker.may_work.set()
+                worker.may_finish.set()
+            raise
+        self._close()
+        if self._router_error is not None:
+            raise self._router_error
+
+    def _create_workers(self) -> None:
+        specs = [spec for spec in self.graph.steps for _ in range(spec.workers)]
+        try:
+            self._channels = [
+                Channel(self._router, self.graph.index(spec.name), self._send_ahead(spec))
+                for spec in specs
+            ]
+            steps = create_steps(
+                self.graph,
+                zip(specs, (channel.send for channel in self._channels), strict=True),
+                self.log,
+            )
+        except BaseException:
+            self._close()
+            raise
+        self._workers = [
+            (spec, Worker(step, channel, spec.role == "producer", self._on_error))
+            for spec, step, channel in zip(specs, steps, self._channels, strict=True)
+        ]
+
+    def _send_ahead(self, spec: StepSpec) -> int:
+        """What may be under way to the router: no more than may wait there."""
+        limits = [self.graph.steps[self.graph.index(name)].queue_limit for name in spec.next_steps]
+        return min([MOST_SEND_AHEAD, *(limit for limit in limits if limit != UNLIMITED)])
+
+    def _route(self) -> None:
+        try:
+            self._router.run()
+        except OSError as error:
+            self._router_error = error
+        finally:
+            self._routed.set()
+
+    def _on_error(self, error: StepError | ConfigurationError) -> None:
+        self._errors.append(error)
+
+    def _close(self) -> None:
+        for channel in self._channels:
+            channel.close()
+        self._router.close()

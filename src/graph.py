@@ -1,0 +1,333 @@
+"""What a configuration says, validated: the steps, and who sends to whom."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from traitlets.config import Config, Configurable
+
+from .errors import ConfigurationError
+from .names import did_you_mean
+from .options import check_options, config_of_step
+from .step_class import load_class
+
+__all__ = ["DEFAULT_QUEUE_LIMIT", "UNLIMITED", "Graph", "StepSpec"]
+
+Role = Literal["producer", "stage", "consumer"]
+
+DEFAULT_QUEUE_LIMIT = 100
+UNLIMITED = -1
+
+STEP_KEYS = ("name", "class", "module", "next_steps", "nb_thread", "queue_limit")
+GRAPH_KEYS = ("producer_conf", "stagers_conf", "consumer_conf")
+NOT_FOR = {
+    ("nb_thread", "producer"): "each of several producers would send everything again; "
+    "move the work that takes time to a stage",
+    ("nb_thread", "consumer"): "the consumer collects the results in one place; "
+    "move the work that takes time to a stage",
+    ("queue_limit", "producer"): "nothing is sent to the producer; "
+    "set it on the steps that it sends to",
+    ("next_steps", "consumer"): "the consumer is the last step",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSpec:
+    """One step, as configured.
+
+    Parameters
+    ----------
+    name : str
+        Unique in its pipeline.
+    step_class : type
+        The user's class.
+    role : {"producer", "stage", "consumer"}
+        Its place in the pipeline.
+    next_steps : tuple of str
+        The steps it sends to; the first is the default.
+    workers : int
+        How many run at the same time, each with an instance of its own.
+    queue_limit : int
+        How many messages may wait for it; -1 for no limit.
+    config : traitlets.config.Config
+        The options of its class, and of what it creates.
+    """
+
+    name: str
+    step_class: type
+    role: Role
+    next_steps: tuple[str, ...] = ()
+    workers: int = 1
+    queue_limit: int = DEFAULT_QUEUE_LIMIT
+    config: Config = dataclasses.field(default_factory=Config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """The steps of a pipeline: the producer, the stages as listed, the consumer.
+
+    All that an executor knows of a configuration.
+
+    Parameters
+    ----------
+    steps : tuple of StepSpec
+        In the order of the configuration.
+    """
+
+    steps: tuple[StepSpec, ...]
+
+    @classmethod
+    def from_config(cls, config: Config, command_line: Config | None = None) -> "Graph":
+        """Read and check a configuration.
+
+        Parameters
+        ----------
+        config : traitlets.config.Config
+            What the configuration files say: the section ``Pipeline`` and those of the
+            steps' options.
+        command_line : traitlets.config.Config, optional
+            Options of the steps that win over those in `config`.
+
+        Raises
+        ------
+        ConfigurationError
+            With every mistake that was found.
+        """
+        command_line = command_line or Config()
+        reader = _Reader(config.get("Pipeline", {}))
+        errors = list(reader.errors)
+        classes = {draft.name: draft.step_class for draft in reader.drafts if draft.step_class}
+        names = [draft.name for draft in reader.drafts]
+        for source in (config, command_line):
+            errors += check_options(source, classes, names)
+        if errors:
+            raise ConfigurationError(errors)
+        return cls(
+            tuple(
+                StepSpec(
+                    name=draft.name,
+                    step_class=draft.step_class,
+                    role=draft.role,
+                    next_steps=tuple(draft.next_steps),
+                    workers=draft.conf.get("nb_thread", 1),
+                    queue_limit=draft.conf.get("queue_limit", DEFAULT_QUEUE_LIMIT),
+                    config=config_of_step(config, command_line, draft.name, draft.step_class),
+                )
+                for draft in reader.drafts
+            )
+        )
+
+    def index(self, name: str) -> int:
+        """The position of a step in `steps`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such step, with the nearest name.
+        """
+        for i, step in enumerate(self.steps):
+            if step.name == name:
+                return i
+        raise ValueError(
+            f"there is no step {name!r}{did_you_mean(name, (step.name for step in self.steps))}"
+        )
+
+    def ranks(self) -> list[int]:
+        """The place of every step in the order of the graph, 0 for the producer.
+
+        A step comes after all that send to it, but for a cycle, which starts where the
+        producer's messages first meet it: the reverse of the order in which a
+        depth-first search leaves the steps (Tarjan 1976,
+        https://doi.org/10.1007/BF00268499).
+        """
+        left: list[int] = []
+        seen: set[int] = set()
+
+        def visit(i: int) -> None:
+            seen.add(i)
+            # The last next step first, so that the first one ends up before it.
+            for name in reversed(self.steps[i].next_steps):
+                j = self.index(name)
+                if j not in seen:
+                    visit(j)
+            left.append(i)
+
+        visit(0)
+        ranks = [0] * len(self.steps)
+        for rank, i in enumerate(reversed(left)):
+            ranks[i] = rank
+        return ranks
+
+
+def configured_classes(config: Config) -> list[type[Configurable]]:
+    """The configurable classes of the steps, as far as they can be loaded.
+
+    For the help text, which has to work with a configuration that is wrong.
+    """
+    drafts = _Reader(config.get("Pipeline", {})).drafts
+    classes = (draft.step_class for draft in drafts)
+    return list(
+        dict.fromkeys(
+            step_class
+            for step_class in classes
+            if step_class is not None and issubclass(step_class, Configurable)
+        )
+    )
+
+
+@dataclasses.dataclass
+class _Draft:
+    """A step while its configuration is being read."""
+
+    name: str
+    role: Role
+    conf: Mapping[str, Any]
+    step_class: Any = None
+    next_steps: list[str] = dataclasses.field(default_factory=list)
+
+
+class _Reader:
+    """Reads the section ``Pipeline`` and notes every mistake."""
+
+    def __init__(self, section: Mapping[str, Any]) -> None:
+        self.errors: list[str] = []
+        self.drafts: list[_Draft] = []
+        if not any(key in section for key in GRAPH_KEYS):
+            self.errors.append(
+                "no pipeline is configured: give a file with a section 'Pipeline' that has "
+                "producer_conf, stagers_conf and consumer_conf (--config=FILE)"
+            )
+            return
+        self._read_step("producer_conf", section.get("producer_conf"), "producer")
+        stagers = section.get("stagers_conf")
+        if stagers is None or stagers == []:
+            self.errors.append("Pipeline.stagers_conf is missing: a list of at least one step")
+        elif not isinstance(stagers, list | tuple):
+            self.errors.append(
+                f"Pipeline.stagers_conf must be a list of steps, not {_describe(stagers)}"
+            )
+        else:
+            for i, conf in enumerate(stagers):
+                self._read_step(f"stagers_conf[{i}]", conf, "stage")
+        self._read_step("consumer_conf", section.get("consumer_conf"), "consumer")
+        self._check_names()
+        self._link()
+        # Who reaches whom cannot be said of a configuration that is wrong elsewhere.
+        if not self.errors:
+            self._check_reached()
+
+    def _read_step(self, key: str, conf: Any, role: Role) -> None:
+        if conf is None:
+            self.errors.append(f"Pipeline.{key} is missing: a pipeline needs one {role}")
+            return
+        if not isinstance(conf, Mapping):
+            self.errors.append(
+                f"Pipeline.{key} must be one step, with name, class and module, "
+                f"not {_describe(conf)}"
+            )
+            return
+        name = conf.get("name")
+        where = f"step {name!r}" if isinstance(name, str) and name else f"Pipeline.{key}"
+        for required in ("name", "class"):
+            if required not in conf:
+                self.errors.append(f"{where}: the key {required!r} is missing")
+        for unknown in conf:
+            if unknown not in STEP_KEYS:
+                self.errors.append(
+                    f"{where}: unknown key {unknown!r}{did_you_mean(str(unknown), STEP_KEYS)}"
+                )
+            elif (unknown, role) in NOT_FOR:
+                self.errors.append(
+                    f"{where}: {unknown!r} is not for the {role}: {NOT_FOR[unknown, role]}"
+                )
+        if "name" in conf and not (isinstance(name, str) and name and "," not in name):
+            self.errors.append(
+                f"{where}: 'name' must be a text without a comma, not {_describe(name)}"
+            )
+        workers = conf.get("nb_thread", 1)
+        if not _is_int(workers) or workers < 1:
+            self.errors.append(
+                f"{where}: 'nb_thread' must be a whole number from 1, not {_describe(workers)}"
+            )
+        limit = conf.get("queue_limit", DEFAULT_QUEUE_LIMIT)
+        if not _is_int(limit) or (limit < 1 and limit != UNLIMITED):
+            self.errors.append(
+                f"{where}: 'queue_limit' must be a whole number from 1, or {UNLIMITED} for no "
+                f"limit, not {_describe(limit)}"
+            )
+        draft = _Draft(name if isinstance(name, str) else key, role, conf)
+        if "class" in conf:
+            try:
+                draft.step_class = load_class(conf["class"], conf.get("module"))
+            except ConfigurationError as error:
+                self.errors += [f"{where}: {line}" for line in error.errors]
+        self.drafts.append(draft)
+
+    def _check_names(self) -> None:
+        seen: dict[str, str] = {}
+        for draft in self.drafts:
+            if draft.name in seen:
+                self.errors.append(
+                    f"step {draft.name!r}: the name is used twice, for the {seen[draft.name]} "
+                    f"and for the {draft.role}; every step needs a name of its own"
+                )
+            seen.setdefault(draft.name, draft.role)
+
+    def _link(self) -> None:
+        names = [draft.name for draft in self.drafts]
+        producers = {draft.name for draft in self.drafts if draft.role == "producer"}
+        for draft, following in zip(self.drafts, [*names[1:], None], strict=True):
+            if draft.role == "consumer":
+                continue
+            next_steps = draft.conf.get("next_steps")
+            if next_steps is None:
+                draft.next_steps = [following] if following else []
+                continue
+            if isinstance(next_steps, str):
+                next_steps = [name.strip() for name in next_steps.split(",") if name.strip()]
+            if not isinstance(next_steps, list | tuple) or not all(
+                isinstance(name, str) for name in next_steps
+            ):
+                self.errors.append(
+                    f"step {draft.name!r}: 'next_steps' must be names separated by commas, or a "
+                    f"list of names, not {_describe(next_steps)}"
+                )
+                continue
+            for name in next_steps:
+                if name not in names:
+                    self.errors.append(
+                        f"step {draft.name!r}: 'next_steps' names {name!r}, which is no step"
+                        + did_you_mean(name, names)
+                    )
+                elif name in producers:
+                    self.errors.append(
+                        f"step {draft.name!r}: 'next_steps' names {name!r}, but nothing can be "
+                        "sent to the producer"
+                    )
+            draft.next_steps = list(dict.fromkeys(next_steps))
+
+    def _check_reached(self) -> None:
+        followers = {draft.name: draft.next_steps for draft in self.drafts}
+        reached: set[str] = set()
+        to_visit = [draft.name for draft in self.drafts if draft.role == "producer"]
+        while to_visit:
+            name = to_visit.pop()
+            if name not in reached:
+                reached.add(name)
+                to_visit += followers[name]
+        for draft in self.drafts:
+            if draft.name not in reached:
+                self.errors.append(
+                    f"step {draft.name!r}: nothing reaches the {draft.role}; add it to the "
+                    "'next_steps' of a step before it"
+                )
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _describe(value: Any) -> str:
+    """A value that a user wrote, short enough for one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"a {type(value).__name__}"

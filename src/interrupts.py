@@ -1,0 +1,50 @@
+"""What Ctrl-C and SIGTERM do to a run."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from .executors import Executor
+
+__all__ = ["interruptible"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible(executor: Executor) -> Iterator[None]:
+    """While entered, the first signal interrupts the run and a second one aborts it.
+
+    Only the main thread can handle signals; in any other this does nothing.
+
+    Parameters
+    ----------
+    executor : Executor
+        What runs.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    n_signals = 0
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal n_signals
+        n_signals += 1
+        if n_signals > 1:
+            raise KeyboardInterrupt
+        executor.interrupt()
+        executor.log.warning(
+            "%s: no more events are read, those in the pipeline run out; "
+            "a second one aborts at once",
+            signal.Signals(number).name,
+        )
+
+    previous = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,142 @@
+"""Run a pipeline, from Python."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from traitlets.config import Config
+
+from .configuration import importable_from, read_configuration
+from .errors import ConfigurationError
+from .executors import EXECUTORS, Executor
+from .graph import Graph
+from .interrupts import interruptible
+from .names import did_you_mean
+from .status import StatusPublisher
+from .summary import summarize
+
+__all__ = ["DEFAULT_GUI_ADDRESS", "execute", "run"]
+
+DEFAULT_GUI_ADDRESS = "localhost:5565"
+
+
+def execute(executor: Executor, gui_address: str, label: str) -> None:
+    """Run what an executor is made for, with snapshots to a window, until it ends.
+
+    Parameters
+    ----------
+    executor : Executor
+        What to run.
+    gui_address : str
+        ``host:port`` of the window.
+    label : str
+        The name of the configuration, for the window.
+
+    Raises
+    ------
+    ConfigurationError, StepError, KeyboardInterrupt
+        As `Executor.run`.
+    """
+    with StatusPublisher(executor, gui_address, label), interruptible(executor):
+        executor.run()
+
+
+def run(
+    configuration: str | Path | Mapping[str, Any] | Sequence[type | Mapping[str, Any]],
+    *,
+    executor: str | None = None,
+    gui_address: str | None = None,
+) -> dict[str, Any]:
+    """Run a pipeline to its end.
+
+    Parameters
+    ----------
+    configuration : path, dict, traitlets.config.Config, or sequence of steps
+        A configuration file, what such a file holds, or the steps themselves: the
+        producer, at least one stage, and the consumer, each a class or a dictionary with
+        the keys of a configuration, whose ``class`` may be the class itself; its ``name``
+        is that of the class, if not given.
+    executor : {"threads", "sequential"}, optional
+        How to run it; what the configuration says, if not given.
+    gui_address : str, optional
+        ``host:port`` of the window; what the configuration says, if not given.
+
+    Returns
+    -------
+    dict
+        The summary: see `ctapipe.pipeline.summary.summarize`.
+
+    Raises
+    ------
+    ConfigurationError
+        With every mistake in the configuration.
+    StepError
+        If a step failed; its own exception is the ``__cause__``.
+    KeyboardInterrupt
+        If it was interrupted.
+
+    Examples
+    --------
+    >>> from ctapipe.pipeline import run
+    >>> class Numbers:
+    ...     def run(self):
+    ...         yield from range(1000)
+    >>> class Square:
+    ...     def run(self, number):
+    ...         return number**2
+    >>> class Sum:
+    ...     total = 0
+    ...     def run(self, number):
+    ...         Sum.total += number
+    >>> summary = run([Numbers, {"class": Square, "nb_thread": 2}, Sum])
+    >>> summary["state"], Sum.total
+    ('finished', 332833500)
+    """
+    files: list[str | Path] = []
+    if isinstance(configuration, str | Path):
+        files = [configuration]
+        config = read_configuration(configuration)
+        label = Path(configuration).name
+    elif isinstance(configuration, Mapping):
+        config = Config(configuration)
+        label = "a dictionary"
+    else:
+        config = _config_of_steps(configuration)
+        label = "Python"
+    section = config.get("Pipeline", {})
+    executor = executor or section.get("executor", "threads")
+    if executor not in EXECUTORS:
+        raise ConfigurationError(
+            [f"there is no executor {executor!r}{did_you_mean(str(executor), EXECUTORS)}"]
+        )
+    with importable_from(files):
+        graph = Graph.from_config(config)
+        runner = EXECUTORS[executor](graph, logging.getLogger("ctapipe.pipeline"))
+        execute(
+            runner, gui_address or section.get("gui_address", DEFAULT_GUI_ADDRESS), label
+        )
+    return summarize(runner)
+
+
+def _config_of_steps(steps: Sequence[type | Mapping[str, Any]]) -> Config:
+    confs = []
+    for step in steps:
+        conf = {"class": step} if isinstance(step, type) else dict(step)
+        if isinstance(conf.get("class"), type):
+            conf.setdefault("name", conf["class"].__name__)
+        confs.append(conf)
+    if len(confs) < 3:
+        raise ConfigurationError(
+            ["a pipeline needs at least three steps: a producer, a stage and a consumer"]
+        )
+    producer, *stages, consumer = confs
+    return Config(
+        {
+            "Pipeline": {
+                "producer_conf": producer,
+                "stagers_conf": stages,
+                "consumer_conf": consumer,
+            }
+        }
+    )

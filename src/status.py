@@ -1,0 +1,158 @@
+"""Snapshots of a running pipeline: their format, and how they are sent."""
+
+import json
+import os
+import re
+import socket
+import threading
+import uuid
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+from .errors import ConfigurationError
+from .executors import Executor
+
+__all__ = ["StatusPublisher", "snapshot"]
+
+SCHEMA = 1
+SHORTEST_PAUSE_S = 0.04
+# Even if nothing changes, so that a window can tell a quiet pipeline from a lost one.
+LONGEST_PAUSE_S = 1.0
+# How long the last snapshot may take to leave, ms; only if somebody is connected.
+LINGER_MS = 200
+STEP_COUNTERS = ("running", "queue", "done", "failed", "sent")
+
+
+def snapshot(executor: Executor, pipeline_id: str, configuration: str) -> dict[str, Any]:
+    """The state of a pipeline, for a window to show.
+
+    Parameters
+    ----------
+    executor : Executor
+        What runs.
+    pipeline_id : str
+        Tells this run from all others.
+    configuration : str
+        The name of the configuration.
+
+    Returns
+    -------
+    dict
+        ``schema``, ``pipeline`` (the id), ``host``, ``pid``, ``configuration``, ``state``,
+        ``elapsed_s`` and ``steps``: per step ``name``, ``role``, ``next_steps``,
+        ``workers``, ``running``, ``queue``, ``queue_limit`` (-1: none), ``done``,
+        ``failed``, ``sent``.
+    """
+    return {
+        "schema": SCHEMA,
+        "pipeline": pipeline_id,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "configuration": configuration,
+        "state": executor.state,
+        "elapsed_s": executor.elapsed_s,
+        "steps": [
+            {
+                "name": spec.name,
+                "role": spec.role,
+                "next_steps": list(spec.next_steps),
+                "workers": executor.workers(i),
+                "queue_limit": spec.queue_limit,
+                **{counter: counters[counter] for counter in STEP_COUNTERS},
+            }
+            for i, (spec, counters) in enumerate(
+                zip(executor.graph.steps, executor.counters(), strict=True)
+            )
+        ],
+    }
+
+
+class StatusPublisher:
+    """Sends snapshots to a window while it is entered, from a thread of its own.
+
+    A window that is not there, or does not keep up, misses snapshots; nothing waits
+    for it.
+
+    Parameters
+    ----------
+    executor : Executor
+        What runs.
+    address : str
+        ``host:port`` of the window, with or without ``tcp://``.
+    configuration : str
+        The name of the configuration.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address is none.
+    """
+
+    def __init__(self, executor: Executor, address: str, configuration: str) -> None:
+        self._executor = executor
+        self._configuration = configuration
+        self._pipeline_id = uuid.uuid4().hex
+        self._ended = threading.Event()
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.PUB)
+        self._socket.linger = LINGER_MS
+        self._socket.sndhwm = 8
+        self._socket.reconnect_ivl = 200
+        self._socket.reconnect_ivl_max = 1000
+        try:
+            self._socket.connect(_endpoint(address))
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise ConfigurationError(
+                [f"Pipeline.gui_address: {address!r} cannot be used: {error}"]
+            ) from error
+        except ConfigurationError:
+            self._context.destroy(linger=0)
+            raise
+        self._thread = threading.Thread(target=self._publish, name="status", daemon=True)
+
+    def __enter__(self) -> "StatusPublisher":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._context.term()
+
+    def _publish(self) -> None:
+        unchanged_s = 0.0
+        previous = None
+        while True:
+            ended = self._ended.is_set()
+            current = snapshot(self._executor, self._pipeline_id, self._configuration)
+            progress = (current["state"], current["steps"])
+            if ended or progress != previous or unchanged_s >= LONGEST_PAUSE_S:
+                self._socket.send(json.dumps(current).encode())
+                previous = progress
+                unchanged_s = 0.0
+            if ended:
+                break
+            self._ended.wait(SHORTEST_PAUSE_S)
+            unchanged_s += SHORTEST_PAUSE_S
+        self._socket.close()
+
+
+def _endpoint(address: str) -> str:
+    endpoint = address if "://" in address else f"tcp://{address}"
+    match = re.fullmatch(r"tcp://(\[[0-9a-fA-F:.]+\]|[^:/\s]+):(\d{1,5})", endpoint)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ConfigurationError(
+            [
+                f"Pipeline.gui_address: {address!r} is no address; "
+                "write host:port, for example localhost:5565"
+            ]
+        )
+    return endpoint

@@ -1,0 +1,214 @@
+"""The command ``ctapipe-pipeline``."""
+
+import inspect
+import json
+import sys
+import traceback
+from pathlib import Path as FilePath
+from types import TracebackType
+from typing import Any
+
+from ctapipe.core import Provenance, Tool
+from ctapipe.core.traits import Path, Unicode
+from traitlets import Any as AnyValue
+from traitlets import Enum, TraitError
+from traitlets.config import Application, Config
+
+from .command_line import configuration_files, take_step_options, unknown_options
+from .configuration import importable_from, read_configuration
+from .errors import ConfigurationError, StepError
+from .executors import EXECUTORS
+from .graph import Graph, configured_classes
+from .running import DEFAULT_GUI_ADDRESS, execute
+from .summary import summarize, summary_table
+
+__all__ = ["Pipeline", "main"]
+
+HELP = ("-h", "--help", "--help-all")
+
+
+class Pipeline(Tool):
+    """Run the steps of a configuration in parallel."""
+
+    name = "ctapipe-pipeline"
+    description = __doc__
+    examples = """
+    Run a pipeline:
+
+        ctapipe-pipeline --config=pipeline.json
+
+    Set an option of a step, by its class or by its own name:
+
+        ctapipe-pipeline --config=pipeline.json --HessioReader.filename=events.simtel.zst
+
+    See what is configured, and which options the steps of a configuration have:
+
+        ctapipe-pipeline --config=pipeline.json --help-all
+
+    Debug a step, in one thread:
+
+        python -m pdb -m ctapipe.pipeline --config=pipeline.json --executor=sequential
+    """
+
+    producer_conf = AnyValue(
+        help="The step that starts it all: a dictionary with name, class, module, and next_steps."
+    ).tag(config=True)
+    stagers_conf = AnyValue(
+        help="The stages, a list of at least one: dictionaries with name, class, module, and "
+        "next_steps, nb_thread, queue_limit."
+    ).tag(config=True)
+    consumer_conf = AnyValue(
+        help="The last step: a dictionary with name, class, module, and queue_limit."
+    ).tag(config=True)
+    executor = Enum(
+        tuple(EXECUTORS),
+        default_value="threads",
+        help="How to run the steps: each worker in a thread, or all in one, for debugging.",
+    ).tag(config=True)
+    gui_address = Unicode(
+        DEFAULT_GUI_ADDRESS,
+        help="host:port of the window that snapshots of the running pipeline go to.",
+    ).tag(config=True)
+    summary = Path(
+        default_value=None,
+        allow_none=True,
+        directory_ok=False,
+        help="Write what each step has done to this JSON file.",
+    ).tag(config=True)
+
+    aliases = {  # noqa: RUF012 (traitlets wants a plain dictionary)
+        "executor": "Pipeline.executor",
+        "gui_address": "Pipeline.gui_address",
+        "summary": "Pipeline.summary",
+    }
+
+    def initialize(self, argv: list[str] | None = None) -> None:
+        """Read the command line and the configuration files, and check them.
+
+        Parameters
+        ----------
+        argv : list of str, optional
+            The command line's arguments; those of this process, if not given.
+
+        Raises
+        ------
+        ConfigurationError
+            With every mistake that was found.
+        """
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        files = configuration_files(arguments)
+        self.enter_context(importable_from(files))
+        config = Config()
+        for path in files:
+            config.merge(read_configuration(path))
+            Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
+        self.classes = [*self.classes, *configured_classes(config)]
+
+        others, step_options = take_step_options(arguments, _step_names(config))
+        errors = unknown_options(others, self._known_options())
+        if not errors or any(argument in HELP for argument in others):
+            errors += self._parse(others)
+        command_line = Config(self.cli_config)
+        command_line.merge(step_options)
+        try:
+            self.graph = Graph.from_config(config, command_line)
+        except ConfigurationError as error:
+            raise ConfigurationError([*errors, *error.errors]) from None
+        if errors:
+            raise ConfigurationError(errors)
+        self.update_config(config)
+        self.update_config(command_line)
+        self.update_logging_config()
+        self._label = ", ".join(FilePath(path).name for path in files)
+        self.log.info("ctapipe version %s, configuration %s", self.version_string, self._label)
+
+    def setup(self) -> None:
+        """Make the executor."""
+        if self.summary is not None:
+            self.check_output(self.summary)
+        self._executor = EXECUTORS[self.executor](self.graph, self.log)
+
+    def start(self) -> None:
+        """Run the pipeline, and report."""
+        try:
+            execute(self._executor, self.gui_address, self._label)
+        except ConfigurationError:
+            raise
+        except StepError as error:
+            self.log.error("%s", describe(error))
+            self._report()
+            raise SystemExit(1) from error
+        except BaseException:
+            self._report()
+            raise
+        else:
+            self._report()
+
+    def finish(self) -> None:
+        """Nothing is left to do: the steps' own ``finish`` was called when they ended."""
+
+    def get_current_config(self) -> dict[str, Any]:
+        """The values of the pipeline's options, and the sections of its steps."""
+        return {**self.config, **super().get_current_config()}
+
+    def _parse(self, arguments: list[str]) -> list[str]:
+        # Unwrapped, because the wrapper turns a wrong value into the exit code 1.
+        parse = inspect.unwrap(Application.parse_command_line)
+        try:
+            parse(self, arguments)
+        except TraitError:
+            # A wrong value, that the check of all options reports.
+            return []
+        self.update_logging_config()
+        return [
+            f"command line: unexpected argument {argument!r} "
+            "(a configuration is given with --config=FILE)"
+            for argument in self.extra_args
+        ]
+
+    def _known_options(self) -> list[str]:
+        known = ["h", "help", "help-all", "V", "version"]
+        for names in [*self.aliases, *self.flags]:
+            known += [names] if isinstance(names, str) else names
+        return known
+
+    def _report(self) -> None:
+        summary = summarize(self._executor)
+        self.log.info("%s", summary_table(summary))
+        if self.summary is not None:
+            self.summary.write_text(json.dumps(summary, indent=2) + "\n")
+            Provenance().add_output_file(self.summary, role="Pipeline Summary", add_meta=False)
+
+
+def describe(error: StepError) -> str:
+    """A step's failure and the traceback of its own exception, from the user's code on."""
+    cause = error.__cause__
+    if cause is None:
+        return str(error)
+    lines = traceback.format_exception(type(cause), cause, _from_user_code(cause.__traceback__))
+    return f"{error}\n{''.join(lines)}".rstrip()
+
+
+def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
+    here = str(FilePath(__file__).parent)
+    steps = str(FilePath(__file__).parent / "algorithms")
+    first = trace
+    while first is not None:
+        filename = first.tb_frame.f_code.co_filename
+        if not filename.startswith(here) or filename.startswith(steps):
+            return first
+        first = first.tb_next
+    return trace
+
+
+def _step_names(config: Config) -> list[str]:
+    section = config.get("Pipeline", {})
+    stagers = section.get("stagers_conf")
+    confs = [section.get("producer_conf"), section.get("consumer_conf")]
+    confs += stagers if isinstance(stagers, list) else []
+    return [conf["name"] for conf in confs if isinstance(conf, dict) and "name" in conf]
+
+
+def main() -> None:
+    """Run the command."""
+    Pipeline().run()

@@ -1,0 +1,107 @@
+"""One worker: a thread that makes a step's calls and talks to the router."""
+
+import threading
+from collections.abc import Callable
+
+from ._channel import STOP, Channel
+from .errors import ConfigurationError, ProductionEnded, StepError
+from .step import Step
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """A thread with a step instance of its own.
+
+    It calls ``init``, waits until all workers may start, works until the router stops
+    it, waits until it is its step's turn, and calls ``finish``.
+
+    Parameters
+    ----------
+    step : Step
+        The instance; no other thread may use it.
+    channel : Channel
+        Its end of the wire.
+    is_producer : bool
+        Whether the step is the producer.
+    on_error : callable
+        Takes the error of a call that failed, in the worker's thread.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        channel: Channel,
+        is_producer: bool,
+        on_error: Callable[[StepError | ConfigurationError], None],
+    ) -> None:
+        self.initialized = threading.Event()
+        self.may_work = threading.Event()
+        self.may_finish = threading.Event()
+        self._step = step
+        self._channel = channel
+        self._work = self._produce if is_producer else self._process
+        self._on_error = on_error
+        # A daemon, so that a second Ctrl-C can end the program while a step computes.
+        self._thread = threading.Thread(target=self._live, name=step.name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the thread's end."""
+        self._thread.join()
+
+    def _live(self) -> None:
+        self._channel.open()
+        ready = False
+        try:
+            self._step.init()
+            ready = True
+        except BaseException as error:
+            self._on_error(self._step.failure("init", error))
+        self.initialized.set()
+        self.may_work.wait()
+        try:
+            if ready:
+                self._work()
+        finally:
+            self._channel.goodbye()
+            self.may_finish.wait()
+            try:
+                self._step.finish()
+            except BaseException as error:
+                self._on_error(self._step.failure("finish", error))
+
+    def _produce(self) -> None:
+        channel = self._channel
+        channel.start_producing()
+        if channel.production_ended:
+            return
+        try:
+            self._step.produce(lambda: channel.production_ended)
+        except ProductionEnded:
+            pass
+        except BaseException as error:
+            self._on_error(self._step.failure("run", error))
+            channel.acknowledge(failed=True)
+
+    def _process(self) -> None:
+        channel = self._channel
+        receive, process, acknowledge = channel.receive, self._step.process, channel.acknowledge
+        call = "receive"
+        try:
+            while True:
+                message = receive()
+                if message is STOP:
+                    return
+                call = "run"
+                process(message)
+                # Not kept while the next one is waited for.
+                del message
+                acknowledge()
+                call = "receive"
+        except BaseException as error:
+            self._on_error(self._step.failure(call, error, channel.event))
+            acknowledge(failed=True)
