@@ -107,6 +107,7 @@ cdef class LargeBuffers:
 
 
 @cython.final
+@cython.no_gc_clear  # closing it needs the router
 cdef class Channel:
     """A worker's end of the wire to the router.
 
@@ -197,6 +198,8 @@ cdef class Channel:
         cdef int rc
         rc = zmq_msg_recv(&head.message, self.jobs, ZMQ_DONTWAIT)
         if rc < 0 and zmq_errno() == EAGAIN:
+            if flag_is_up(&self.flags.discarding):
+                return STOP
             if not block:
                 raise BlockingIOError("no job yet")
             with nogil:

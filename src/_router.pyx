@@ -563,7 +563,7 @@ cdef class Router:
                     break
                 if self.n_gone == self.n_workers:
                     break
-                if self.sleep() < 0:
+                if self.sleep(-1) < 0:
                     failed = True
                     break
         if failed:
@@ -577,7 +577,7 @@ cdef class Router:
         bool
             Whether every worker has said goodbye.
         """
-        if self.route() < 0:
+        if self.sleep(0) < 0 or self.route() < 0:
             raise_zmq_error()
         return self.n_gone == self.n_workers
 
@@ -622,8 +622,11 @@ cdef class Router:
                 if self.stop_workers() < 0:
                     return -1
 
-    cdef int sleep(self) noexcept nogil:
-        """Wait for a message, or for another thread: 0, or -1 with zmq_errno()."""
+    cdef int sleep(self, int timeout) noexcept nogil:
+        """Wait for a message or for another thread, at most `timeout` ms (-1: forever).
+
+        0, or -1 with zmq_errno().
+        """
         cdef int w, rc
         cdef nfds_t i
         cdef nfds_t n = 1
@@ -635,7 +638,7 @@ cdef class Router:
                 self.pollfds[n].fd = self.workers[w].fd
                 self.pollfds[n].events = POLLIN
                 n += 1
-        rc = poll(self.pollfds, n, -1)
+        rc = poll(self.pollfds, n, timeout)
         if rc < 0:
             return 0 if zmq_errno() == EINTR else -1
         if self.pollfds[0].revents:

@@ -1,5 +1,6 @@
 """The options of the steps: check what a configuration says, find what is for one step."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -76,10 +77,11 @@ def config_of_step(config: Config, command_line: Config, name: str, step_class: 
     """
     merged = Config()
     for source in (config, command_line):
-        merged.merge(source)
+        # Copies, because merging keeps what it is given and changes it later.
+        merged.merge(copy.deepcopy(source))
         own = source.get(name)
         if own and name != step_class.__name__:
-            merged.merge(Config({step_class.__name__: dict(own)}))
+            merged.merge(Config({step_class.__name__: copy.deepcopy(dict(own))}))
     # Its options are the pipeline's; the sections in it can be the step's.
     section = merged.pop("Pipeline", {})
     nested = {key: value for key, value in section.items() if isinstance(value, Config)}
@@ -104,14 +106,14 @@ def _loaded_configurables() -> dict[str, list[type[Configurable]]]:
 def _check_section(
     where: str, content: Mapping[str, Any], classes: list[type[Configurable]]
 ) -> Iterator[str]:
-    traits: dict[str, list[Any]] = {}
+    traits: dict[str, list[tuple[type[Configurable], Any]]] = {}
     # A section of a base class holds options of all classes that are made from it.
     to_visit = list(classes)
     while to_visit:
         configurable = to_visit.pop()
         to_visit += configurable.__subclasses__()
         for name, trait in configurable.class_traits(config=True).items():
-            traits.setdefault(name, []).append(trait)
+            traits.setdefault(name, []).append((configurable, trait))
     for key, value in content.items():
         if isinstance(value, Config):
             configurables = _loaded_configurables()
@@ -125,18 +127,19 @@ def _check_section(
         elif key not in traits:
             yield f"{where}: unknown option {key!r}{did_you_mean(key, traits)}"
         else:
-            problems = [_problem(trait, value) for trait in traits[key]]
+            problems = [_problem(value, *declared) for declared in traits[key]]
             if all(problems):
                 yield f"{where}: option {key!r}: {problems[0]}"
 
 
-def _problem(trait: Any, value: Any) -> str | None:
-    """Why a trait does not take a value, if so."""
+def _problem(value: Any, configurable: type[Configurable], trait: Any) -> str | None:
+    """Why a trait of a class does not take a value, if so."""
     try:
         if isinstance(value, DeferredConfig):
             value = value.get_value(trait)
         if not (value is None and trait.allow_none) and hasattr(trait, "validate"):
-            trait.validate(None, value)
+            # An instance to name in the message; it is not initialized.
+            trait.validate(configurable.__new__(configurable), value)
     except (TraitError, ValueError) as error:
         return str(error)
     except Exception:

@@ -50,8 +50,9 @@ class Worker:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the thread's end."""
-        self._thread.join()
+        """Wait for the thread's end, if it was started."""
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _live(self) -> None:
         self._channel.open()

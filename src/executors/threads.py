@@ -54,26 +54,21 @@ class Threads(Executor):
         router_thread = threading.Thread(target=self._route, name="router", daemon=True)
         workers = [worker for _, worker in self._workers]
         try:
-            for worker in workers:
-                worker.start()
-            router_thread.start()
-            for worker in workers:
-                worker.initialized.wait()
-            if self._errors:
-                self._router.discard()
-            elif not self._interrupted:
+            if self._initialize():
                 self.state = "running"
-            # The consumer first: what is sent finds somebody who takes it.
-            for worker in reversed(workers):
+                router_thread.start()
+            else:
+                self._router.discard()
+                self._routed.set()
+            for worker in workers:
                 worker.may_work.set()
             self._routed.wait()
             for spec in self.graph.steps:
-                of_step = [worker for other, worker in self._workers if other is spec]
+                of_step = self._of_step(spec)
                 for worker in of_step:
                     worker.may_finish.set()
                 for worker in of_step:
                     worker.join()
-            router_thread.join()
         except BaseException:
             # Interrupted for the second time: the threads end when their jobs do.
             self._router.discard()
@@ -81,9 +76,29 @@ class Threads(Executor):
                 worker.may_work.set()
                 worker.may_finish.set()
             raise
+        if router_thread.ident is not None:
+            router_thread.join()
         self._close()
         if self._router_error is not None:
             raise self._router_error
+
+    def _initialize(self) -> bool:
+        """Start the workers, step by step, and say whether all may work.
+
+        In the order of the graph, so that no output is touched when an input is not there.
+        """
+        for spec in self.graph.steps:
+            of_step = self._of_step(spec)
+            for worker in of_step:
+                worker.start()
+            for worker in of_step:
+                worker.initialized.wait()
+            if self._errors or self._interrupted:
+                return False
+        return True
+
+    def _of_step(self, spec: StepSpec) -> list[Worker]:
+        return [worker for other, worker in self._workers if other is spec]
 
     def _create_workers(self) -> None:
         specs = [spec for spec in self.graph.steps for _ in range(spec.workers)]

@@ -1,0 +1,38 @@
+"""Sphinx configuration: ``sphinx-build -W -b html docs docs/_build``."""
+
+import importlib.metadata
+
+project = "ctapipe.pipeline"
+author = "the developers of ctapipe.pipeline"
+release = importlib.metadata.version("ctapipe-pipeline")
+version = release
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "numpydoc",
+]
+exclude_patterns = ["_build", "api"]
+default_role = "py:obj"
+
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"{project} {release}"
+html_show_sourcelink = False
+html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_theme_options = {
+    "logo": {"text": project},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+    "navbar_end": ["theme-switcher"],
+    "show_prev_next": True,
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+    "secondary_sidebar_items": ["page-toc"],
+}
+# The pages are few: their names are in the bar at the top, not in one at the side as well.
+html_sidebars = {"**": []}
+copyright = f"BSD-3-Clause, {author}"

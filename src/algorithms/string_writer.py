@@ -1,0 +1,47 @@
+"""A consumer that writes lines of text to a file."""
+
+from typing import Any
+
+from ctapipe.core import Component
+from ctapipe.core.traits import Path
+
+from ._output import open_output
+
+
+class StringWriter(Component):
+    """Consumer that writes each message as a line of a text file, in the order of arrival."""
+
+    filename = Path(
+        default_value="string_writer.txt", help="File to write to, replaced if it exists"
+    ).tag(config=True)
+
+    _output: Any = None
+
+    def init(self) -> None:
+        """Create the file.
+
+        Raises
+        ------
+        ctapipe.core.ToolConfigurationError
+            If ``filename`` cannot be written.
+        """
+        self._output = open_output(self, self.filename)
+        self._n_lines = 0
+
+    def run(self, message: str) -> None:
+        """Write one line.
+
+        Parameters
+        ----------
+        message : str
+            The line, without an end of line.
+        """
+        self._output.write(f"{message}\n")
+        self._n_lines += 1
+
+    def finish(self) -> None:
+        """Close the file."""
+        output, self._output = self._output, None
+        if output is not None:
+            output.close()
+            self.log.info("Wrote %d lines to %s", self._n_lines, self.filename)

@@ -1,0 +1,321 @@
+"""What happens when a step fails: everything stops, everything is finished, once."""
+
+import threading
+
+import pytest
+from ctapipe.core import Component, ToolConfigurationError
+from ctapipe.core.traits import Int
+
+from ctapipe.pipeline import ConfigurationError, StepError, run
+
+
+@pytest.fixture(params=["threads", "sequential"])
+def executor(request):
+    return request.param
+
+
+class Forever:
+    """A producer that only the pipeline's end stops."""
+
+    def run(self):
+        number = 0
+        while True:
+            yield number
+            number += 1
+
+
+class Pass:
+    def run(self, message):
+        return message
+
+
+class Calls:
+    """Steps that write down when they are called."""
+
+    def __init__(self):
+        self.made = []
+        self.lock = threading.Lock()
+
+    def note(self, step, call):
+        with self.lock:
+            self.made.append((step.name, id(step), call))
+
+    def step(self, name, run, **methods):
+        calls = self
+
+        def init(self):
+            calls.note(self, "init")
+            return methods["init"](self) if "init" in methods else None
+
+        def finish(self):
+            calls.note(self, "finish")
+            if "finish" in methods:
+                methods["finish"](self)
+
+        return type(name, (), {"run": run, "init": init, "finish": finish})
+
+    def of(self, call):
+        return sorted(name for name, _, made in self.made if made == call)
+
+    def assert_each_finished_once(self):
+        initialized = [(name, step) for name, step, call in self.made if call == "init"]
+        finished = [(name, step) for name, step, call in self.made if call == "finish"]
+        assert sorted(initialized) == sorted(finished)
+        assert len(set(finished)) == len(finished)
+
+
+def failing_on(bad):
+    def run(self, number):
+        if number == bad:
+            raise ValueError(f"cannot take {number}")
+        return number
+
+    return run
+
+
+def test_a_step_that_raises_stops_the_pipeline(executor):
+    calls = Calls()
+    steps = [
+        calls.step("Producer", Forever.run),
+        {"class": calls.step("Bad", failing_on(30)), "nb_thread": 3},
+        calls.step("Consumer", lambda self, number: None),
+    ]
+    with pytest.raises(StepError) as failure:
+        run(steps, executor=executor)
+    assert failure.value.step == "Bad"
+    assert failure.value.event == 30
+    assert str(failure.value) == "step 'Bad' raised ValueError in run() on event 30"
+    assert str(failure.value.__cause__) == "cannot take 30"
+    calls.assert_each_finished_once()
+    assert calls.of("finish").count("Bad") == (3 if executor == "threads" else 1)
+
+
+def test_a_producer_that_raises_stops_the_pipeline(executor):
+    calls = Calls()
+
+    def produce(self):
+        yield 1
+        raise OSError("no such event")
+
+    with pytest.raises(StepError, match=r"'Producer' raised OSError in run\(\)") as failure:
+        run(
+            [
+                calls.step("Producer", produce),
+                calls.step("Stage", Pass.run),
+                calls.step("Consumer", lambda self, number: None),
+            ],
+            executor=executor,
+        )
+    assert isinstance(failure.value.__cause__, OSError)
+    calls.assert_each_finished_once()
+
+
+def test_a_consumer_that_raises_stops_the_pipeline(executor):
+    calls = Calls()
+    with pytest.raises(StepError, match="'Consumer' raised ValueError"):
+        run(
+            [
+                calls.step("Producer", Forever.run),
+                {"class": calls.step("Stage", Pass.run), "nb_thread": 2, "queue_limit": 1},
+                {"class": calls.step("Consumer", failing_on(5)), "queue_limit": 1},
+            ],
+            executor=executor,
+        )
+    calls.assert_each_finished_once()
+
+
+def test_a_producer_that_catches_exceptions_is_stopped_all_the_same(executor):
+    class Stubborn:
+        def run(self):
+            while True:
+                try:
+                    self.send_msg(1)
+                except Exception:
+                    pass
+
+    with pytest.raises(StepError, match="'Bad' raised ValueError"):
+        run(
+            [Stubborn, {"name": "Bad", "class": type("Bad", (), {"run": failing_on(1)})}, Pass],
+            executor=executor,
+        )
+
+
+def test_the_producers_generator_is_closed(executor):
+    closed = []
+
+    class Producer:
+        def run(self):
+            try:
+                while True:
+                    yield 1
+            finally:
+                closed.append(True)
+
+    with pytest.raises(StepError):
+        run([Producer, type("Bad", (), {"run": failing_on(1)}), Pass], executor=executor)
+    assert closed == [True]
+
+
+def test_init_that_returns_false_stops_the_pipeline_before_it_starts(executor):
+    calls = Calls()
+    ran = []
+    with pytest.raises(StepError, match=r"step 'Stage' returned False from init\(\)"):
+        run(
+            [
+                calls.step("Producer", lambda self: ran.append(1)),
+                calls.step("Stage", Pass.run, init=lambda self: False),
+                calls.step("Consumer", Pass.run),
+            ],
+            executor=executor,
+        )
+    assert not ran
+    # The consumer comes after the step that refused: its output is not touched.
+    assert calls.of("init") == ["Producer", "Stage"]
+    calls.assert_each_finished_once()
+
+
+def test_init_that_raises_stops_the_pipeline_before_it_starts(executor):
+    calls = Calls()
+    ran = []
+
+    def init(self):
+        raise KeyError("pixel")
+
+    with pytest.raises(StepError, match=r"step 'Consumer' raised KeyError in init\(\)"):
+        run(
+            [
+                calls.step("Producer", lambda self: ran.append(1)),
+                calls.step("Stage", Pass.run),
+                calls.step("Consumer", Pass.run, init=init),
+            ],
+            executor=executor,
+        )
+    assert not ran
+    calls.assert_each_finished_once()
+
+
+def test_init_may_report_a_mistake_of_the_user(executor):
+    class Reader:
+        def init(self):
+            raise ToolConfigurationError("filename: there is no file 'events'")
+
+        def run(self):
+            return iter(())
+
+    with pytest.raises(ConfigurationError) as failure:
+        run([Reader, Pass, consumer()], executor=executor)
+    assert str(failure.value) == "step 'Reader': filename: there is no file 'events'"
+
+
+def consumer():
+    """A consumer that takes everything."""
+    return type("Consumer", (), {"run": lambda self, message: None})
+
+
+def test_finish_that_raises_is_reported_and_the_others_are_finished(executor):
+    calls = Calls()
+
+    def finish(self):
+        raise OSError("disk full")
+
+    with pytest.raises(StepError, match=r"step 'Stage' raised OSError in finish\(\)"):
+        run(
+            [
+                calls.step("Producer", lambda self: iter(range(3))),
+                calls.step("Stage", Pass.run, finish=finish),
+                calls.step("Consumer", lambda self, message: None),
+            ],
+            executor=executor,
+        )
+    calls.assert_each_finished_once()
+
+
+def test_of_two_errors_the_first_is_raised_and_the_other_is_logged(executor, caplog):
+    def finish(self):
+        raise OSError("disk full")
+
+    bad = type("Bad", (), {"run": failing_on(0), "finish": finish})
+    with pytest.raises(StepError, match="'Bad' raised ValueError"):
+        run([Forever, bad, consumer()], executor=executor)
+    besides = [r.getMessage() for r in caplog.records if "Besides" in r.getMessage()]
+    assert besides == ["Besides, step 'Bad' raised OSError in finish(): disk full"]
+
+
+def test_a_message_that_cannot_be_pickled_names_its_type():
+    class Producer:
+        def run(self):
+            yield lambda: None
+
+    with pytest.raises(StepError, match="'Producer' raised") as failure:
+        run([Producer, Pass, consumer()])
+    assert "while pickling a function" in failure.value.__cause__.__notes__[0]
+
+
+class CannotBeLoaded:
+    def __reduce__(self):
+        return (int, ("no number",))
+
+
+def test_a_message_that_cannot_be_unpickled_is_its_receivers_failure():
+    class Producer:
+        def run(self):
+            yield CannotBeLoaded()
+
+    with pytest.raises(StepError, match="'Pass' could not receive a message.*on event 0"):
+        run([Producer, Pass, consumer()])
+
+
+class Picky(Component):
+    number = Int(1).tag(config=True)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.number > 5:
+            raise ToolConfigurationError(f"number: {self.number} is more than 5")
+
+    def run(self, message):
+        return message
+
+
+def test_classes_that_refuse_their_options_are_reported_together(executor):
+    with pytest.raises(ConfigurationError) as failure:
+        run(
+            {
+                "Pipeline": {
+                    "producer_conf": {"name": "P", "class": Forever},
+                    "stagers_conf": [
+                        {"name": "S", "class": Picky, "nb_thread": 2},
+                        {"name": "T", "class": Picky},
+                    ],
+                    "consumer_conf": {"name": "C", "class": Pass},
+                },
+                "S": {"number": 7},
+                "T": {"number": 8},
+            },
+            executor=executor,
+        )
+    assert failure.value.errors == (
+        "step 'S': number: 7 is more than 5",
+        "step 'T': number: 8 is more than 5",
+    )
+
+
+def test_a_class_that_raises_when_created_is_a_failure_of_its_step(executor):
+    class Bad:
+        def __init__(self):
+            raise KeyError("x")
+
+        def run(self, message):
+            pass
+
+    with pytest.raises(StepError, match="step 'Bad' raised KeyError when created"):
+        run([Forever, Bad, Pass], executor=executor)
+
+
+def test_an_exit_in_a_step_is_a_failure():
+    class Exits:
+        def run(self, message):
+            raise SystemExit(0)
+
+    with pytest.raises(StepError, match="'Exits' raised SystemExit"):
+        run([Forever, Exits, consumer()])
