@@ -21,18 +21,15 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"{project} {release}"
 html_show_sourcelink = False
 html_copy_source = False
-html_static_path = ["_static"]
-html_css_files = ["custom.css"]
 html_theme_options = {
     "logo": {"text": project},
     "navbar_align": "left",
     "header_links_before_dropdown": 7,
     "navbar_end": ["theme-switcher"],
     "show_prev_next": True,
-    "footer_start": ["copyright"],
-    "footer_end": ["sphinx-version"],
+    "footer_start": [],
+    "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
 # The pages are few: their names are in the bar at the top, not in one at the side as well.
 html_sidebars = {"**": []}
-copyright = f"BSD-3-Clause, {author}"

@@ -327,6 +327,7 @@ def test_a_slow_job_brings_a_worker_back_to_one_message_at_a_time():
     while time.monotonic() - began < 0.001:
         pass
     worker.acknowledge()
+    router.turn()
     # What it was given it keeps, but it gets no more.
     for number in range(3):
         producer.send(1, number)

@@ -1,0 +1,126 @@
+"""Ctrl-C and SIGTERM, on the real command."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+STEPS = """
+import time
+from pathlib import Path
+
+
+class Forever:
+    def run(self):
+        number = 0
+        while True:
+            yield number
+            number += 1
+            if number == 200:
+                Path("running").touch()
+
+    def finish(self):
+        Path("finished.producer").touch()
+
+
+class Slow:
+    def run(self, number):
+        time.sleep(0.001)
+        return number
+
+    def finish(self):
+        with open("finished.stage", "a") as file:
+            file.write("x")
+
+
+class Stuck:
+    def run(self, number):
+        Path("running").touch()
+        while True:
+            time.sleep(60)
+
+
+class Count:
+    n = 0
+
+    def run(self, number):
+        self.n += 1
+
+    def finish(self):
+        Path("finished.consumer").write_text(str(self.n))
+"""
+
+
+def configuration(stage, n_threads):
+    return {
+        "Pipeline": {
+            "producer_conf": {"name": "FOREVER", "class": "Forever", "module": "steps"},
+            "stagers_conf": [
+                {"name": "STAGE", "class": stage, "module": "steps", "nb_thread": n_threads}
+            ],
+            "consumer_conf": {"name": "COUNT", "class": "Count", "module": "steps"},
+        }
+    }
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts the command on a pipeline without an end, and waits until it works."""
+    processes = []
+
+    def start(stage="Slow", n_threads=2, *arguments):
+        (tmp_path / "steps.py").write_text(STEPS)
+        (tmp_path / "conf.json").write_text(json.dumps(configuration(stage, n_threads)))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ctapipe.pipeline", "--config=conf.json"]
+            + ["--summary=summary.json", *arguments],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        while not (tmp_path / "running").exists():
+            assert process.poll() is None, process.stderr.read()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.mark.parametrize("executor", ["threads", "sequential"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_sent_runs_out_and_everything_is_finished(start, tmp_path, number, executor):
+    process = start("Slow", 2, f"--executor={executor}")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert number.name in errors
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["state"] == "interrupted"
+    sent = summary["events"]["sent"]
+    assert sent == summary["events"]["finished"] >= 200
+    assert int((tmp_path / "finished.consumer").read_text()) == sent
+    assert (tmp_path / "finished.producer").exists()
+    workers = 2 if executor == "threads" else 1
+    assert (tmp_path / "finished.stage").read_text() == workers * "x"
+
+
+@pytest.mark.parametrize("executor", ["threads", "sequential"])
+def test_a_second_signal_aborts_at_once(start, tmp_path, executor):
+    process = start("Stuck", 2, f"--executor={executor}")
+    process.send_signal(signal.SIGINT)
+    for line in process.stderr:
+        if "a second one aborts at once" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["state"] == "interrupted"

@@ -1,0 +1,156 @@
+"""Snapshots of a running pipeline, on a real socket."""
+
+import json
+import os
+import socket
+import threading
+
+import pytest
+import zmq
+
+from ctapipe.pipeline import StepError, run
+
+
+@pytest.fixture
+def window():
+    """A socket that listens as the window does, and its address."""
+    with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+        subscriber.subscribe(b"")
+        subscriber.rcvtimeo = 20_000
+        subscriber.linger = 0
+        port = subscriber.bind_to_random_port("tcp://127.0.0.1")
+        yield subscriber, f"127.0.0.1:{port}"
+
+
+class Pass:
+    def run(self, message):
+        return message
+
+
+class Consumer:
+    def run(self, message):
+        pass
+
+
+def receive_until(subscriber, *states):
+    snapshots = []
+    while not snapshots or snapshots[-1]["state"] not in states:
+        snapshots.append(json.loads(subscriber.recv()))
+    return snapshots
+
+
+@pytest.mark.parametrize("executor", ["threads", "sequential"])
+@pytest.mark.parametrize("prefix", ["", "tcp://"])
+def test_complete_snapshots_while_it_runs_and_at_the_end(window, executor, prefix):
+    subscriber, address = window
+    seen = threading.Event()
+
+    class Producer:
+        """Waits half-way until the window has got a snapshot."""
+
+        def run(self):
+            yield from range(5)
+            assert seen.wait(20)
+            yield from range(5)
+
+    received = []
+
+    def watch():
+        received.append(json.loads(subscriber.recv()))
+        seen.set()
+        received.extend(receive_until(subscriber, "finished"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    run(
+        [Producer, {"class": Pass, "nb_thread": 2, "queue_limit": 7}, Consumer],
+        executor=executor,
+        gui_address=prefix + address,
+    )
+    watcher.join()
+    first, last = received[0], received[-1]
+    assert first["state"] in ("starting", "running")
+    assert last["state"] == "finished"
+    assert last["elapsed_s"] > first["elapsed_s"]
+    for snapshot in received:
+        assert snapshot["schema"] == 1
+        assert snapshot["pipeline"] == first["pipeline"]
+        assert snapshot["host"] == socket.gethostname()
+        assert snapshot["pid"] == os.getpid()
+        assert snapshot["configuration"] == "Python"
+    assert last["steps"] == [
+        {
+            "name": "Producer",
+            "role": "producer",
+            "next_steps": ["Pass"],
+            "workers": 1,
+            "queue_limit": 100,
+            "running": 0,
+            "queue": 0,
+            "done": 10,
+            "failed": 0,
+            "sent": 10,
+        },
+        {
+            "name": "Pass",
+            "role": "stage",
+            "next_steps": ["Consumer"],
+            "workers": 2 if executor == "threads" else 1,
+            "queue_limit": 7,
+            "running": 0,
+            "queue": 0,
+            "done": 10,
+            "failed": 0,
+            "sent": 10,
+        },
+        {
+            "name": "Consumer",
+            "role": "consumer",
+            "next_steps": [],
+            "workers": 1,
+            "queue_limit": 100,
+            "running": 0,
+            "queue": 0,
+            "done": 10,
+            "failed": 0,
+            "sent": 0,
+        },
+    ]
+
+
+def test_a_failed_run_says_so(window):
+    subscriber, address = window
+    seen = threading.Event()
+    states = []
+
+    class Producer:
+        def run(self):
+            assert seen.wait(20)
+            yield 1
+
+    class Bad:
+        def run(self, message):
+            raise ValueError
+
+    def watch():
+        subscriber.recv()
+        seen.set()
+        states.extend(receive_until(subscriber, "failed"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with pytest.raises(StepError):
+        run([Producer, Bad, Consumer], gui_address=address)
+    watcher.join()
+    assert states[-1]["steps"][1]["failed"] == 1
+
+
+def test_a_window_that_does_not_read_holds_nothing_up():
+    """Connected, but never read: the pipeline ends all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        summary = run(
+            [type("Numbers", (), {"run": lambda self: iter(range(1000))}), Pass, Consumer],
+            gui_address=f"127.0.0.1:{port}",
+        )
+    assert summary["state"] == "finished"
