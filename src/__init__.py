@@ -3,7 +3,10 @@
 The public interface is what this module exports, and the commands.
 """
 
-from . import _symbols  # isort: skip (before the first compiled module)
+# isort: off (first, because the compiled modules need what it does)
+from . import _symbols as _symbols
+
+# isort: on
 from .errors import ConfigurationError, StepError
 from .running import run
 from .tool import Pipeline

@@ -13,9 +13,8 @@ anything more: a socket that was read to its end signals its next message
 through its file descriptor.
 """
 
-cimport cython
-from libc.errno cimport EAGAIN, EINTR, ENOMEM
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.errno cimport EAGAIN, EINTR
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close as close_fd
@@ -48,7 +47,6 @@ from _libzmq cimport (
     zmq_msg_move,
     zmq_msg_recv,
     zmq_msg_send,
-    zmq_msg_size,
     zmq_msg_t,
     zmq_setsockopt,
     zmq_socket,
@@ -470,7 +468,6 @@ cdef class Router:
         self.n_open_ends -= 1
 
     cdef int grow_workers(self) except -1:
-        cdef int i
         cdef int most = 2 * self.most_workers if self.most_workers else 16
         cdef Worker *workers = <Worker *> malloc(most * sizeof(Worker))
         cdef pollfd *pollfds = <pollfd *> malloc((most + 1) * sizeof(pollfd))
@@ -594,7 +591,7 @@ cdef class Router:
 
     cdef int route(self) noexcept nogil:
         """Read every socket to its end: 0, or -1 with zmq_errno()."""
-        cdef int w, i
+        cdef int w, _n
         cdef Message message
         while True:
             if flag_is_up(&self.flags.discarding) and not self.stopped:
@@ -605,7 +602,7 @@ cdef class Router:
                 return 0
             self.reading.first = self.workers[w].next_to_read
             self.workers[w].to_read = False
-            for i in range(READ_AT_ONCE):
+            for _n in range(READ_AT_ONCE):
                 if receive_message(self.workers[w].inbox, &message) < 0:
                     if zmq_errno() == EINTR:
                         continue
@@ -731,11 +728,11 @@ cdef class Router:
     cdef int acknowledge(self, int w, wire_header *header) noexcept nogil:
         cdef Worker *worker = &self.workers[w]
         cdef Step *step = &self.steps[worker.step]
-        cdef uint32_t i
+        cdef uint32_t _n
         cdef uint64_t event
         cdef bint last
         step.busy += header.value
-        for i in range(header.jobs):
+        for _n in range(header.jobs):
             event = worker.given[worker.given_first]
             worker.given_first = (worker.given_first + 1) % self.most_credit(step)
             worker.n_given -= 1

@@ -71,6 +71,6 @@ def unknown_options(arguments: list[str], known: Iterable[str]) -> list[str]:
             break
         match = re.fullmatch(r"--?([A-Za-z][^=]*)(=.*)?", argument, re.DOTALL)
         if match and "." not in match[1] and match[1] not in known:
-            long = [name for name in known if len(name) > 1]
-            errors.append(f"command line: unknown option {argument!r}{did_you_mean(match[1], long)}")
+            nearest = did_you_mean(match[1], [name for name in known if len(name) > 1])
+            errors.append(f"command line: unknown option {argument!r}{nearest}")
     return errors

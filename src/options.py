@@ -139,7 +139,8 @@ def _problem(value: Any, configurable: type[Configurable], trait: Any) -> str | 
             value = value.get_value(trait)
         if not (value is None and trait.allow_none) and hasattr(trait, "validate"):
             # An instance to name in the message; it is not initialized.
-            trait.validate(configurable.__new__(configurable), value)
+            made: Any = configurable
+            trait.validate(made.__new__(made), value)
     except (TraitError, ValueError) as error:
         return str(error)
     except Exception:

@@ -113,16 +113,14 @@ def run(
     with importable_from(files):
         graph = Graph.from_config(config)
         runner = EXECUTORS[executor](graph, logging.getLogger("ctapipe.pipeline"))
-        execute(
-            runner, gui_address or section.get("gui_address", DEFAULT_GUI_ADDRESS), label
-        )
+        execute(runner, gui_address or section.get("gui_address", DEFAULT_GUI_ADDRESS), label)
     return summarize(runner)
 
 
 def _config_of_steps(steps: Sequence[type | Mapping[str, Any]]) -> Config:
     confs = []
     for step in steps:
-        conf = {"class": step} if isinstance(step, type) else dict(step)
+        conf: dict[str, Any] = {"class": step} if isinstance(step, type) else dict(step)
         if isinstance(conf.get("class"), type):
             conf.setdefault("name", conf["class"].__name__)
         confs.append(conf)

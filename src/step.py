@@ -233,9 +233,7 @@ class Step:
         elif self._is_consumer:
             self._warn_once("it is the consumer: what its run() returns is dropped")
         else:
-            raise ValueError(
-                f"step {self.name!r} has no next step, but its run() returned a value"
-            )
+            raise ValueError(f"step {self.name!r} has no next step, but its run() returned a value")
 
     def _warn_once(self, what: str) -> None:
         if not self._warned:

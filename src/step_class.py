@@ -39,7 +39,7 @@ def load_class(class_name: str | type, module_name: str | None) -> type:
             [f"the class {step_class.__name__!r} has no method 'run'; every step needs one"]
         )
     if inspect.isabstract(step_class):
-        missing = ", ".join(sorted(step_class.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(step_class, "__abstractmethods__", ())))
         raise ConfigurationError(
             [f"the class {step_class.__name__!r} is abstract, it lacks {missing}"]
         )

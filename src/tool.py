@@ -102,7 +102,7 @@ class Pipeline(Tool):
         for path in files:
             config.merge(read_configuration(path))
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
-        self.classes = [*self.classes, *configured_classes(config)]
+        self.classes += configured_classes(config)
 
         others, step_options = take_step_options(arguments, _step_names(config))
         errors = unknown_options(others, self._known_options())

@@ -1,12 +1,16 @@
 """What the tests share."""
 
+import io
 import os
 import subprocess
-import sys
 import threading
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from ctapipe.core import Provenance
+
+from ctapipe.pipeline import Pipeline
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("CTAPIPE_PIPELINE_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -35,17 +39,19 @@ def no_thread_left():
 
 
 @pytest.fixture
-def command(tmp_path):
-    """Runs ``ctapipe-pipeline`` in an empty directory; returns the finished process."""
+def command(tmp_path, monkeypatch):
+    """Calls ``ctapipe-pipeline`` in an empty directory, and returns what came of it."""
+    monkeypatch.chdir(tmp_path)
 
-    def run(*arguments, **options):
-        return subprocess.run(
-            [sys.executable, "-m", "ctapipe.pipeline", *map(str, arguments)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            **options,
+    def call(*arguments):
+        Provenance().clear()
+        with redirect_stdout(io.StringIO()) as stdout, redirect_stderr(io.StringIO()) as stderr:
+            try:
+                Pipeline().run([str(argument) for argument in arguments])
+            except SystemExit as end:
+                returncode = end.code
+        return subprocess.CompletedProcess(
+            arguments, returncode, stdout.getvalue(), stderr.getvalue()
         )
 
-    return run
+    return call

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -216,9 +215,10 @@ def test_a_summary_is_not_overwritten_unless_told_so(command, tmp_path):
     assert done.returncode == 2
     assert "summary.json exists" in done.stderr
     assert (tmp_path / "summary.json").read_text() == "mine"
-    assert command(
-        "--config=elsewhere/conf.json", "--summary=summary.json", "--overwrite"
-    ).returncode == 0
+    assert (
+        command("--config=elsewhere/conf.json", "--summary=summary.json", "--overwrite").returncode
+        == 0
+    )
 
 
 def test_a_failing_step_shows_its_traceback_once(command, tmp_path, files):

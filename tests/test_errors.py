@@ -1,5 +1,6 @@
 """What happens when a step fails: everything stops, everything is finished, once."""
 
+import contextlib
 import threading
 
 import pytest
@@ -128,10 +129,8 @@ def test_a_producer_that_catches_exceptions_is_stopped_all_the_same(executor):
     class Stubborn:
         def run(self):
             while True:
-                try:
+                with contextlib.suppress(Exception):
                     self.send_msg(1)
-                except Exception:
-                    pass
 
     with pytest.raises(StepError, match="'Bad' raised ValueError"):
         run(

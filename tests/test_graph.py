@@ -155,7 +155,7 @@ MISTAKES = [
     ((P, "consumer_conf", "nb_thread"), 2, r"step 'WRITE': 'nb_thread' is not for the consumer: t"),
     ((P, "producer_conf", "queue_limit"), 2, r"step 'READ': 'queue_limit' is not for the producer"),
     ((P, "consumer_conf", "next_steps"), "HILLAS", r"step 'WRITE': 'next_steps' is not for the co"),
-    ((P, "stagers_con"), [], r"Pipeline: unknown option 'stagers_con' \(did you mean 'stagers_conf"),
+    ((P, "stagers_con"), [], r"Pipeline: unknown option 'stagers_con' \(did you mean 'stagers_co"),
     (("Producer",), {"max_event": 3}, r"Producer: unknown option 'max_event' .*'max_events'"),
     (("READ",), {"max_event": 3}, r"step 'READ': unknown option 'max_event' .*'max_events'"),
     (("Producer",), {"max_events": "x"}, r"Producer: option 'max_events': .*expected an int, no"),

@@ -70,12 +70,11 @@ def start(tmp_path):
     """Starts the command on a pipeline without an end, and waits until it works."""
     processes = []
 
-    def start(stage="Slow", n_threads=2, *arguments):
+    def start(stage, n_threads, *arguments):
         (tmp_path / "steps.py").write_text(STEPS)
         (tmp_path / "conf.json").write_text(json.dumps(configuration(stage, n_threads)))
         process = subprocess.Popen(
-            [sys.executable, "-m", "ctapipe.pipeline", "--config=conf.json"]
-            + ["--summary=summary.json", *arguments],
+            [sys.executable, "-m", "ctapipe.pipeline", "--config=conf.json", *arguments],
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
@@ -95,7 +94,7 @@ def start(tmp_path):
 @pytest.mark.parametrize("executor", ["threads", "sequential"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_sent_runs_out_and_everything_is_finished(start, tmp_path, number, executor):
-    process = start("Slow", 2, f"--executor={executor}")
+    process = start("Slow", 2, "--summary=summary.json", f"--executor={executor}")
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -113,7 +112,7 @@ def test_what_was_sent_runs_out_and_everything_is_finished(start, tmp_path, numb
 
 @pytest.mark.parametrize("executor", ["threads", "sequential"])
 def test_a_second_signal_aborts_at_once(start, tmp_path, executor):
-    process = start("Stuck", 2, f"--executor={executor}")
+    process = start("Stuck", 2, "--summary=summary.json", f"--executor={executor}")
     process.send_signal(signal.SIGINT)
     for line in process.stderr:
         if "a second one aborts at once" in line:

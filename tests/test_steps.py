@@ -251,9 +251,7 @@ def test_a_component_has_name_log_and_send_msg_in_init(executor):
 
     class Stage(Component):
         def init(self):
-            seen.update(
-                name=self.name, log=self.log.name, send=self.send_msg, next=self.next_steps
-            )
+            seen.update(name=self.name, log=self.log.name, send=self.send_msg, next=self.next_steps)
 
         def run(self, number):
             return number

@@ -51,9 +51,7 @@ class Sequential(Executor):
             self._produced if spec.role == "producer" else functools.partial(self._enqueue, i)
             for i, spec in enumerate(self.graph.steps)
         ]
-        self._steps = create_steps(
-            self.graph, zip(self.graph.steps, sends, strict=True), self.log
-        )
+        self._steps = create_steps(self.graph, zip(self.graph.steps, sends, strict=True), self.log)
         called = []
         try:
             for step in self._steps:

@@ -1,0 +1,52 @@
+"""An idle pipeline sleeps: its threads are not woken to look for work."""
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ctapipe.pipeline import run
+
+# On its own, so that the two looks are further apart than any polling pause would be.
+PAUSE_S = 0.5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts wake-ups in Linux's /proc")
+def test_no_thread_but_the_status_wakes_up_while_nothing_happens():
+    changes = {}
+
+    def wake_ups():
+        found = {}
+        for thread in threading.enumerate():
+            status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+            lines = dict(line.split(":\t", 1) for line in status.splitlines())
+            found[thread.name] = int(lines["voluntary_ctxt_switches"])
+        return found
+
+    class Producer:
+        def run(self):
+            yield 1
+            # What was sent has gone through when the consumer says so.
+            arrived.wait()
+            before = wake_ups()
+            threading.Event().wait(PAUSE_S)
+            after = wake_ups()
+            for name in ("router", "Stage", "Consumer", "MainThread"):
+                changes[name] = after[name] - before[name]
+
+    class Stage:
+        def run(self, message):
+            return message
+
+    arrived = threading.Event()
+
+    class Consumer:
+        def run(self, message):
+            arrived.set()
+
+    run([Producer, Stage, Consumer])
+    # The consumer's last acknowledgement may still be on its way at the first look.
+    assert changes["Stage"] == changes["MainThread"] == 0
+    assert changes["router"] <= 1
+    assert changes["Consumer"] <= 1
