@@ -5,6 +5,7 @@ import pytest
 from astropy.table import Table
 from ctapipe.image import hillas_parameters, tailcuts_clean
 from ctapipe.io import DataWriter, EventSource
+
 from ctapipe.pipeline import ConfigurationError, run
 from ctapipe.pipeline.algorithms.fake_process import FakeProcess
 from ctapipe.pipeline.algorithms.fake_process2 import FakeProcess2

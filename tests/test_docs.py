@@ -28,6 +28,7 @@ import types
 from pathlib import Path
 
 import pytest
+
 from ctapipe.pipeline import running
 
 ROOT = Path(__file__).parent.parent

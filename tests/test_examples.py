@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ctapipe.io import EventSource
+
 from ctapipe.pipeline import run
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -8,7 +8,7 @@ import pytest
 
 from ctapipe.pipeline import run
 
-# On its own, so that the two looks are further apart than any polling pause would be.
+# Several times as long as any pause of a loop that polls would be.
 PAUSE_S = 0.5
 
 
