@@ -18,8 +18,10 @@ __all__ = ["StatusPublisher", "snapshot"]
 
 SCHEMA = 1
 SHORTEST_PAUSE_S = 0.04
-# Even if nothing changes, so that a window can tell a quiet pipeline from a lost one.
-LONGEST_PAUSE_S = 1.0
+# How often to look whether anything has changed, when nothing does.
+LONGEST_PAUSE_S = 0.32
+# Sent even then, so that a window can tell a quiet pipeline from a lost one.
+LONGEST_SILENCE_S = 1.0
 # How long the last snapshot may take to leave, ms; only if somebody is connected.
 LINGER_MS = 200
 STEP_COUNTERS = ("running", "queue", "done", "failed", "sent")
@@ -128,20 +130,25 @@ class StatusPublisher:
         self._context.term()
 
     def _publish(self) -> None:
-        unchanged_s = 0.0
+        silence_s = 0.0
+        pause_s = SHORTEST_PAUSE_S
         previous = None
         while True:
             ended = self._ended.is_set()
             current = snapshot(self._executor, self._pipeline_id, self._configuration)
             progress = (current["state"], current["steps"])
-            if ended or progress != previous or unchanged_s >= LONGEST_PAUSE_S:
+            if progress != previous:
+                pause_s = SHORTEST_PAUSE_S
+            else:
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if ended or progress != previous or silence_s >= LONGEST_SILENCE_S:
                 self._socket.send(json.dumps(current).encode())
                 previous = progress
-                unchanged_s = 0.0
+                silence_s = 0.0
             if ended:
                 break
-            self._ended.wait(SHORTEST_PAUSE_S)
-            unchanged_s += SHORTEST_PAUSE_S
+            self._ended.wait(pause_s)
+            silence_s += pause_s
         self._socket.close()
 
 
