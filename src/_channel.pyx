@@ -7,7 +7,7 @@ from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, EINTR
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -17,8 +17,10 @@ from .errors import ProductionEnded
 
 from _libzmq cimport (
     ZMQ_DONTWAIT,
+    ZMQ_EVENTS,
     ZMQ_SNDMORE,
     zmq_errno,
+    zmq_getsockopt,
     zmq_msg_close,
     zmq_msg_data,
     zmq_msg_init,
@@ -35,7 +37,10 @@ from _wire cimport (
     WIRE_GOODBYE,
     WIRE_MESSAGE,
     WIRE_STOP,
+    count_of,
     flag_is_up,
+    set_count,
+    wire_counts,
     wire_flags,
     wire_header,
 )
@@ -46,6 +51,14 @@ cdef int PROTOCOL = 5
 
 # Below this a frame of its own costs more than a copy within the pickle, bytes.
 cdef Py_ssize_t SMALLEST_FRAME = 4096
+
+cdef enum:
+    # How many jobs are acknowledged together.
+    MOST_AT_ONCE = 16
+
+# How long an acknowledgement may be held back, and a producer's busy time, ns.
+cdef uint64_t LONGEST_WAIT = 20_000
+cdef uint64_t LONGEST_SILENCE = 10_000_000
 
 
 class _Stop:
@@ -71,6 +84,8 @@ cdef class Frame:
     """A received frame as a writable buffer, that lives as long as anybody uses it."""
 
     cdef zmq_msg_t message
+    # What comes before the buffer, bytes.
+    cdef size_t offset
 
     def __cinit__(self):
         zmq_msg_init(&self.message)
@@ -80,7 +95,12 @@ cdef class Frame:
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         PyBuffer_FillInfo(
-            buffer, self, zmq_msg_data(&self.message), zmq_msg_size(&self.message), 0, flags
+            buffer,
+            self,
+            <char *> zmq_msg_data(&self.message) + self.offset,
+            zmq_msg_size(&self.message) - self.offset,
+            0,
+            flags,
         )
 
 
@@ -126,23 +146,27 @@ cdef class Channel:
     cdef object router
     cdef void *jobs
     cdef void *outgoing
+    cdef wire_counts *counts
     cdef wire_flags *flags
     cdef bint is_producer
     cdef unsigned long owner
-    cdef uint64_t event
+    cdef uint64_t n_received
+    cdef uint64_t current_event
+    # Of the jobs that are not acknowledged yet, ns.
     cdef uint64_t began
     cdef uint64_t blocked
+    cdef uint32_t n_ended
     cdef LargeBuffers large_buffers
 
     def __cinit__(self, router, int step, int send_ahead=16):
-        cdef size_t jobs, outgoing, flags
-        jobs, outgoing, flags = router.connect(step, send_ahead)
+        cdef size_t jobs, outgoing, counts, flags
+        jobs, outgoing, counts, flags = router.connect(step, send_ahead)
         self.router = router
         self.jobs = <void *> jobs
         self.outgoing = <void *> outgoing
+        self.counts = <wire_counts *> counts
         self.flags = <wire_flags *> flags
         self.is_producer = step == 0
-        self.owner = 0
         self.large_buffers = LargeBuffers()
 
     def __dealloc__(self):
@@ -162,7 +186,7 @@ cdef class Channel:
     @property
     def event(self):
         """The number of the event that the current job, or the last message, is of."""
-        return self.event
+        return self.current_event
 
     @property
     def production_ended(self):
@@ -192,12 +216,11 @@ cdef class Channel:
             Whatever unpickling the message raises.
         """
         cdef Frame head = Frame.__new__(Frame)
-        cdef Frame frame, last
         cdef wire_header *header
-        cdef list frames
         cdef int rc
-        rc = zmq_msg_recv(&head.message, self.jobs, ZMQ_DONTWAIT)
-        if rc < 0 and zmq_errno() == EAGAIN:
+        # Not more than it: a message can be there before it is counted.
+        if count_of(&self.counts.given) <= self.n_received:
+            self.flush_acknowledgement()
             if flag_is_up(&self.flags.discarding):
                 return STOP
             if not block:
@@ -206,48 +229,80 @@ cdef class Channel:
                 rc = zmq_msg_recv(&head.message, self.jobs, 0)
                 while rc < 0 and zmq_errno() == EINTR:
                     rc = zmq_msg_recv(&head.message, self.jobs, 0)
+        else:
+            rc = zmq_msg_recv(&head.message, self.jobs, ZMQ_DONTWAIT)
         if rc < 0:
             raise_zmq_error()
+        self.n_received += 1
         header = <wire_header *> zmq_msg_data(&head.message)
         if header.kind == WIRE_STOP or flag_is_up(&self.flags.discarding):
             return STOP
-        self.event = header.value
-        self.blocked = 0
-        self.began = now()
-        pickled = memoryview(head)[sizeof(wire_header):]
+        self.current_event = header.value
+        if self.n_ended == 0:
+            self.blocked = 0
+            self.began = now()
+        head.offset = sizeof(wire_header)
         if not zmq_msg_more(&head.message):
-            return loads(pickled)
-        frames = []
-        last = head
-        while zmq_msg_more(&last.message):
+            return loads(head)
+        return loads(head, buffers=self.receive_frames())
+
+    cdef list receive_frames(self):
+        """The rest of a message."""
+        cdef Frame frame
+        cdef list frames = []
+        cdef bint more = True
+        while more:
             frame = Frame.__new__(Frame)
             if zmq_msg_recv(&frame.message, self.jobs, ZMQ_DONTWAIT) < 0:
                 raise_zmq_error()
             frames.append(frame)
-            last = frame
-        return loads(pickled, buffers=frames)
+            more = zmq_msg_more(&frame.message)
+        return frames
 
     def acknowledge(self, bint failed=False):
         """Tell the router that the job in hand has ended.
+
+        Those of quick jobs go together, as long as there is a next one.
 
         Parameters
         ----------
         failed : bool
             Whether it raised an exception.
+
+        Returns
+        -------
+        int
+            How many jobs have ended that the router has not been told of yet.
         """
+        self.n_ended += not self.is_producer
+        if (
+            failed
+            or self.n_ended == MOST_AT_ONCE
+            or count_of(&self.counts.given) <= self.n_received
+            or now() - self.began - self.blocked > LONGEST_WAIT
+        ):
+            self.flush_acknowledgement(failed)
+        return self.n_ended
+
+    cdef int flush_acknowledgement(self, bint failed=False) except -1:
         cdef wire_header header
+        if self.n_ended == 0 and not failed:
+            return 0
         memset(&header, 0, sizeof(header))
         header.kind = WIRE_ACKNOWLEDGE
         header.failed = failed
-        header.jobs = 0 if self.is_producer else 1
+        header.jobs = self.n_ended
         header.value = now() - self.began - self.blocked
-        self.send_header(&header)
+        self.n_ended = 0
+        return self.send_header(&header)
 
     def goodbye(self):
         """Tell the router that nothing will follow."""
         cdef wire_header header
         if self.is_producer:
             self.report_busy_time()
+        else:
+            self.flush_acknowledgement()
         memset(&header, 0, sizeof(header))
         header.kind = WIRE_GOODBYE
         self.send_header(&header)
@@ -256,7 +311,7 @@ cdef class Channel:
 
     def start_producing(self):
         """Start the clock of the producer's busy time, and its event numbers."""
-        self.event = <uint64_t> -1
+        self.current_event = <uint64_t> -1
         self.began = now()
 
     def send(self, int step, message):
@@ -300,7 +355,7 @@ cdef class Channel:
             if self.large_buffers.collected:
                 buffers = self.large_buffers.take()
         if self.is_producer:
-            self.event += 1
+            self.current_event += 1
         size = PyBytes_GET_SIZE(pickled)
         if zmq_msg_init_size(&frame, sizeof(wire_header) + size) < 0:
             raise_zmq_error()
@@ -308,14 +363,14 @@ cdef class Channel:
         memset(header, 0, sizeof(wire_header))
         header.kind = WIRE_MESSAGE
         header.step = step
-        header.value = self.event
+        header.value = self.current_event
         memcpy(<char *> header + sizeof(wire_header), PyBytes_AS_STRING(pickled), size)
         self.send_frame(&frame, ZMQ_SNDMORE if buffers else 0)
         if buffers:
             for i, raw in enumerate(buffers):
                 more = ZMQ_SNDMORE if i + 1 < len(buffers) else 0
                 self.send_copy(raw, more)
-        if self.is_producer and now() - self.began > 10_000_000:
+        if self.is_producer and now() - self.began > LONGEST_SILENCE:
             self.report_busy_time()
 
     cdef int send_copy(self, const unsigned char[::1] raw, int more) except -1:
@@ -347,7 +402,13 @@ cdef class Channel:
 
     cdef int send_frame(self, zmq_msg_t *frame, int more) except -1:
         cdef uint64_t waiting_since
+        cdef int events
+        cdef size_t length = sizeof(int)
         cdef int rc = zmq_msg_send(frame, self.outgoing, ZMQ_DONTWAIT | more)
+        if rc < 0 and zmq_errno() == EAGAIN:
+            # Sending does not look for the news that there is room again; this does.
+            zmq_getsockopt(self.outgoing, ZMQ_EVENTS, &events, &length)
+            rc = zmq_msg_send(frame, self.outgoing, ZMQ_DONTWAIT | more)
         if rc < 0 and zmq_errno() == EAGAIN:
             waiting_since = now()
             with nogil:
@@ -358,6 +419,8 @@ cdef class Channel:
         if rc < 0:
             zmq_msg_close(frame)
             raise_zmq_error()
+        if not more:
+            set_count(&self.counts.sent, self.counts.sent + 1)
         return 0
 
 

@@ -20,6 +20,7 @@ typedef void(zmq_free_fn)(void *data, void *hint);
 #define ZMQ_PAIR 0
 
 #define ZMQ_FD 14
+#define ZMQ_EVENTS 15
 #define ZMQ_LINGER 17
 #define ZMQ_SNDHWM 23
 #define ZMQ_RCVHWM 24

@@ -6,6 +6,7 @@ cdef extern from "_libzmq.h" nogil:
 
     const int ZMQ_PAIR
     const int ZMQ_FD
+    const int ZMQ_EVENTS
     const int ZMQ_LINGER
     const int ZMQ_SNDHWM
     const int ZMQ_RCVHWM

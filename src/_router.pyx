@@ -7,10 +7,11 @@ queues, the list of idle workers of each step, the router's end of every
 worker's two sockets. Other threads only read the counters, raise the two flags
 and write to the wake-up pipe.
 
-A worker has one socket for its jobs and one for what it sends. The router reads
-the second without ever blocking and sleeps in one ``poll`` when none has
-anything more: a socket that was read to its end signals its next message
-through its file descriptor.
+A worker has one socket for its jobs and one for what it sends, and both ends count
+what they have sent. The router reads what the counts say, so that it never finds a
+socket empty and libzmq never signals. When there has been nothing for a while, it looks
+into each socket once more, after which libzmq signals the next message through the
+socket's file descriptor, and sleeps in one ``poll``.
 """
 
 from libc.errno cimport EAGAIN, EINTR
@@ -58,8 +59,12 @@ from _wire cimport (
     WIRE_JOB,
     WIRE_MESSAGE,
     WIRE_STOP,
+    count_of,
     flag_is_up,
     raise_flag,
+    relax,
+    set_count,
+    wire_counts,
     wire_flags,
     wire_header,
 )
@@ -77,7 +82,9 @@ cdef enum:
     NOBODY = -1
     # So that one busy worker cannot keep the router from the others.
     READ_AT_ONCE = 64
-    MOST_CREDIT = 64
+    MOST_CREDIT = 256
+    # How often to look for a message before going to sleep: some tens of µs.
+    SPINS = 200
 
 # How much work may wait behind a running job, in ns (see docs/how_it_works.rst).
 cdef uint64_t WORK_AHEAD = 200_000
@@ -290,7 +297,11 @@ cdef struct Worker:
     int step
     void *inbox
     void *outbox
+    wire_counts *counts
+    uint64_t n_read
     int fd
+    # It was found empty: the next message is signalled.
+    bint signals
     bint gone
     # The message that found its destination full, until there is room for it.
     Message parked
@@ -301,13 +312,10 @@ cdef struct Worker:
     uint32_t n_given
     uint32_t credit
     uint64_t job_time
-    # The list it is in, of those below; each worker is in one of its step's at
-    # most, and a socket to read has a list of its own.
+    # The list it is in, of those below; one at most.
     WorkerList *list
     int previous
     int next
-    bint to_read
-    int next_to_read
 
 
 cdef struct Step:
@@ -362,7 +370,6 @@ cdef class Router:
     cdef int most_workers
     cdef int n_gone
     cdef int n_open_ends
-    cdef WorkerList reading
     cdef Descendants living
     cdef uint64_t in_flight
     cdef uint64_t events_sent
@@ -379,7 +386,6 @@ cdef class Router:
         cdef int fds[2]
         cdef int i
         self.wake_read = self.wake_write = -1
-        self.reading.first = self.reading.last = NOBODY
         self.n_steps = len(steps)
         self.steps = <Step *> calloc(self.n_steps, sizeof(Step))
         if self.steps is NULL:
@@ -424,9 +430,9 @@ cdef class Router:
         Returns
         -------
         tuple of int
-            The addresses of the worker's socket for jobs, of its socket for what
-            it sends and of the run's flags. They are a worker's end of the wire,
-            for `Channel` to use and to give back.
+            The addresses of the worker's socket for jobs, of its socket for what it
+            sends, of the counts of both and of the run's flags. They are a worker's end
+            of the wire, for `Channel` to use and to give back.
         """
         cdef Worker *worker
         cdef void *jobs
@@ -437,11 +443,14 @@ cdef class Router:
         worker = &self.workers[self.n_workers]
         memset(worker, 0, sizeof(Worker))
         worker.step = step
-        worker.next = worker.previous = worker.next_to_read = NOBODY
+        worker.next = worker.previous = NOBODY
         worker.given = <uint64_t *> calloc(
             max(MOST_CREDIT, self.steps[step].prefetch), sizeof(uint64_t)
         )
-        if worker.given is NULL:
+        worker.counts = <wire_counts *> calloc(1, sizeof(wire_counts))
+        if worker.given is NULL or worker.counts is NULL:
+            free(worker.given)
+            free(worker.counts)
             raise MemoryError
         name = f"inproc://{step}-{self.n_workers}-".encode()
         # What a worker has been given is bounded by its credit.
@@ -458,8 +467,7 @@ cdef class Router:
             self.append(&self.steps[step].idle, self.n_workers - 1)
         else:
             self.steps[step].running += 1
-        self.read_later(self.n_workers - 1)
-        return <size_t> jobs, <size_t> sent, <size_t> &self.flags
+        return <size_t> jobs, <size_t> sent, <size_t> worker.counts, <size_t> &self.flags
 
     def disconnect(self, size_t jobs, size_t sent):
         """Close a worker's end of the wire, that `connect` returned."""
@@ -519,6 +527,9 @@ cdef class Router:
             if self.workers[i].is_parked:
                 drop_message(&self.workers[i].parked)
             free(self.workers[i].given)
+            # Threads that an abort left behind still write to them.
+            if self.n_open_ends == 0:
+                free(self.workers[i].counts)
         if self.steps is not NULL:
             for i in range(self.n_steps):
                 clear_queue(&self.steps[i].queue)
@@ -552,18 +563,21 @@ cdef class Router:
         OSError
             If a socket fails or memory runs out.
         """
-        cdef bint failed = False
+        cdef int found
+        cdef int spins = 0
         with nogil:
-            while True:
-                if self.route() < 0:
-                    failed = True
+            while self.n_gone < self.n_workers:
+                found = self.route()
+                if found == 0:
+                    spins += 1
+                    if spins < SPINS:
+                        relax()
+                        continue
+                    found = self.sleep()
+                spins = 0
+                if found < 0:
                     break
-                if self.n_gone == self.n_workers:
-                    break
-                if self.sleep(-1) < 0:
-                    failed = True
-                    break
-        if failed:
+        if found < 0:
             raise_zmq_error()
 
     def turn(self):
@@ -574,7 +588,10 @@ cdef class Router:
         bool
             Whether every worker has said goodbye.
         """
-        if self.sleep(0) < 0 or self.route() < 0:
+        cdef int found = 1
+        while found > 0:
+            found = self.route()
+        if found < 0:
             raise_zmq_error()
         return self.n_gone == self.n_workers
 
@@ -590,63 +607,71 @@ cdef class Router:
             write(self.wake_write, b"!", 1)
 
     cdef int route(self) noexcept nogil:
-        """Read every socket to its end: 0, or -1 with zmq_errno()."""
-        cdef int w, _n
-        cdef Message message
-        while True:
-            if flag_is_up(&self.flags.discarding) and not self.stopped:
-                if self.drop_everything() < 0:
-                    return -1
-            w = self.reading.first
-            if w == NOBODY:
-                return 0
-            self.reading.first = self.workers[w].next_to_read
-            self.workers[w].to_read = False
-            for _n in range(READ_AT_ONCE):
-                if receive_message(self.workers[w].inbox, &message) < 0:
-                    if zmq_errno() == EINTR:
-                        continue
-                    if zmq_errno() != EAGAIN:
-                        return -1
-                    break
-                if self.handle(w, &message) < 0:
-                    return -1
-                if self.workers[w].is_parked or self.workers[w].gone:
-                    break
-            else:
-                self.read_later(w)
-            if self.producer_ended and self.in_flight == 0 and not self.stopped:
-                if self.stop_workers() < 0:
-                    return -1
-
-    cdef int sleep(self, int timeout) noexcept nogil:
-        """Wait for a message or for another thread, at most `timeout` ms (-1: forever).
-
-        0, or -1 with zmq_errno().
-        """
+        """Read what the workers have sent: how many messages, or -1 with zmq_errno()."""
         cdef int w, rc
-        cdef nfds_t i
+        cdef int found = 0
+        cdef int n
+        if flag_is_up(&self.flags.discarding) and not self.stopped:
+            if self.drop_everything() < 0:
+                return -1
+        for w in range(self.n_workers):
+            n = 0
+            while n < READ_AT_ONCE and self.can_read(w):
+                rc = self.read(w)
+                if rc < 0:
+                    return -1
+                n += rc
+            found += n
+        if self.producer_ended and self.in_flight == 0 and not self.stopped:
+            if self.stop_workers() < 0:
+                return -1
+        return found
+
+    cdef inline bint can_read(self, int w) noexcept nogil:
+        cdef Worker *worker = &self.workers[w]
+        return (
+            # More, because a message can be read before it is counted.
+            count_of(&worker.counts.sent) > worker.n_read
+            and not worker.is_parked
+            and not worker.gone
+        )
+
+    cdef inline int read(self, int w) noexcept nogil:
+        """Read one message, if there is one: how many, or -1 with zmq_errno()."""
+        cdef Worker *worker = &self.workers[w]
+        cdef Message message
+        while receive_message(worker.inbox, &message) < 0:
+            if zmq_errno() == EAGAIN:
+                worker.signals = True
+                return 0
+            if zmq_errno() != EINTR:
+                return -1
+        worker.signals = False
+        worker.n_read += 1
+        return -1 if self.handle(w, &message) < 0 else 1
+
+    cdef int sleep(self) noexcept nogil:
+        """Wait for a message, or for another thread: 0 or more, or -1 with zmq_errno()."""
+        cdef int w, rc
         cdef nfds_t n = 1
         cdef char byte
         self.pollfds[0].fd = self.wake_read
         self.pollfds[0].events = POLLIN
         for w in range(self.n_workers):
-            if not self.workers[w].gone and not self.workers[w].is_parked:
-                self.pollfds[n].fd = self.workers[w].fd
-                self.pollfds[n].events = POLLIN
-                n += 1
-        rc = poll(self.pollfds, n, timeout)
-        if rc < 0:
+            if self.workers[w].gone or self.workers[w].is_parked:
+                continue
+            if not self.workers[w].signals:
+                rc = self.read(w)
+                if rc != 0:
+                    return rc
+            self.pollfds[n].fd = self.workers[w].fd
+            self.pollfds[n].events = POLLIN
+            n += 1
+        if poll(self.pollfds, n, -1) < 0:
             return 0 if zmq_errno() == EINTR else -1
         if self.pollfds[0].revents:
             while read(self.wake_read, &byte, 1) > 0:
                 pass
-        i = 1
-        for w in range(self.n_workers):
-            if not self.workers[w].gone and not self.workers[w].is_parked:
-                if self.pollfds[i].revents:
-                    self.read_later(w)
-                i += 1
         return 0
 
     cdef int handle(self, int w, Message *message) noexcept nogil:
@@ -719,7 +744,7 @@ cdef class Router:
         if worker.n_given == 1:
             step.running += 1
         step.received += 1
-        if send_message(worker.outbox, message) < 0:
+        if self.send(worker, message) < 0:
             return -1
         if worker.n_given < worker.credit:
             self.append(&step.ready, w)
@@ -764,10 +789,13 @@ cdef class Router:
     ) noexcept nogil:
         """As many messages ahead as make `WORK_AHEAD`; a slow job counts at once."""
         cdef uint64_t job_time = header.value // header.jobs
-        if step.prefetch or self.stopped:
+        cdef uint64_t most = MOST_CREDIT
+        if step.prefetch:
             return
+        if step.queue_limit >= 0:
+            most = min(most, <uint64_t> step.queue_limit)
         worker.job_time = max(job_time, (worker.job_time + job_time) // 2)
-        worker.credit = <uint32_t> min(MOST_CREDIT, 1 + WORK_AHEAD // (worker.job_time + 1))
+        worker.credit = <uint32_t> min(most, 1 + WORK_AHEAD // (worker.job_time + 1))
 
     cdef inline uint32_t most_credit(self, Step *step) noexcept nogil:
         return max(MOST_CREDIT, step.prefetch)
@@ -781,16 +809,17 @@ cdef class Router:
                 return 0
             if self.give(w, pop_message(&step.queue)) < 0:
                 return -1
+            # Not before half of the queue is free, so that a sender that was stopped can
+            # send for a while when it is woken.
             while (
                 step.waiting.first != NOBODY
-                and step.queue.length < <size_t> step.queue_limit
+                and 2 * step.queue.length <= <size_t> step.queue_limit
             ):
                 w = step.waiting.first
                 self.leave_list(w)
                 self.workers[w].is_parked = False
                 if self.enqueue(step, &self.workers[w].parked) < 0:
                     return -1
-                self.read_later(w)
         return 0
 
     cdef int stop_workers(self) noexcept nogil:
@@ -808,8 +837,14 @@ cdef class Router:
             header = header_of(&message)
             memset(header, 0, sizeof(wire_header))
             header.kind = WIRE_STOP
-            if send_message(self.workers[w].outbox, &message) < 0:
+            if self.send(&self.workers[w], &message) < 0:
                 return -1
+        return 0
+
+    cdef inline int send(self, Worker *worker, Message *message) noexcept nogil:
+        if send_message(worker.outbox, message) < 0:
+            return -1
+        set_count(&worker.counts.given, worker.counts.given + 1)
         return 0
 
     cdef int drop_everything(self) noexcept nogil:
@@ -821,7 +856,6 @@ cdef class Router:
                 self.leave_list(w)
                 drop_message(&self.workers[w].parked)
                 self.workers[w].is_parked = False
-                self.read_later(w)
         return self.stop_workers()
 
     # ----------------------------------------------------- lists of workers
@@ -859,17 +893,6 @@ cdef class Router:
         if w != NOBODY:
             self.leave_list(w)
         return w
-
-    cdef inline void read_later(self, int w) noexcept nogil:
-        if self.workers[w].to_read:
-            return
-        self.workers[w].to_read = True
-        self.workers[w].next_to_read = NOBODY
-        if self.reading.first == NOBODY:
-            self.reading.first = w
-        else:
-            self.workers[self.reading.last].next_to_read = w
-        self.reading.last = w
 
     # ------------------------------------------------------------ counters
 

@@ -31,6 +31,36 @@ typedef struct {
     int discarding;       /* the run has failed: nothing more is worked on */
 } wire_flags;
 
+/* How much a worker and the router have sent each other, each written by one of them.
+ *
+ * A reader that takes no more than this never finds a socket empty, so that libzmq
+ * need not signal the next message through the kernel; only a reader that is about to
+ * sleep looks into an empty socket. On a cache line each.
+ */
+typedef struct {
+    uint64_t sent; /* messages that the worker has sent to the router */
+    char line_of_its_own[56];
+    uint64_t given; /* messages that the router has sent to the worker */
+    char another_line[56];
+} wire_counts;
+
+static inline uint64_t count_of(const uint64_t *count) {
+    return __atomic_load_n(count, __ATOMIC_ACQUIRE);
+}
+
+static inline void set_count(uint64_t *count, uint64_t value) {
+    __atomic_store_n(count, value, __ATOMIC_RELEASE);
+}
+
+/* Tells the processor that a loop only waits. */
+static inline void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
 static inline int flag_is_up(const int *flag) {
     return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
 }

@@ -20,5 +20,13 @@ cdef extern from "_wire.h" nogil:
         int producing_ended
         int discarding
 
+    ctypedef struct wire_counts:
+        uint64_t sent
+        uint64_t given
+
+    uint64_t count_of(const uint64_t *count)
+    void set_count(uint64_t *count, uint64_t value)
+    void relax()
+
     bint flag_is_up(const int *flag)
     void raise_flag(int *flag)

@@ -45,6 +45,11 @@ def take_step_options(arguments: list[str], names: Iterable[str]) -> tuple[list[
         The other arguments.
     traitlets.config.Config
         The options, in a section per step.
+
+    Raises
+    ------
+    ConfigurationError
+        If one has no value.
     """
     names = set(names)
     others: list[str] = []
@@ -57,7 +62,9 @@ def take_step_options(arguments: list[str], names: Iterable[str]) -> tuple[list[
             continue
         option, equals, value = option.partition("=")
         if not equals:
-            value = next(rest, "")
+            value = next(rest, "--")
+            if value.startswith("--"):
+                raise ConfigurationError([f"command line: {argument} needs a value"])
         taken.setdefault(name, {})[option] = DeferredConfigString(value)
     return others, Config(taken)
 

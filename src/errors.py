@@ -8,7 +8,7 @@ __all__ = ["ConfigurationError", "StepError"]
 
 
 class ConfigurationError(ToolConfigurationError):
-    """The configuration is wrong; nothing has run.
+    """The configuration is wrong; no step has run.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ UNLIMITED = -1
 
 STEP_KEYS = ("name", "class", "module", "next_steps", "nb_thread", "queue_limit")
 GRAPH_KEYS = ("producer_conf", "stagers_conf", "consumer_conf")
+RESERVED_NAMES = ("Pipeline", "Tool", "Application", "version")
 NOT_FOR = {
     ("nb_thread", "producer"): "each of several producers would send everything again; "
     "move the work that takes time to a stage",
@@ -244,6 +245,10 @@ class _Reader:
             self.errors.append(
                 f"{where}: 'name' must be a text without a comma, not {_describe(name)}"
             )
+        if name in RESERVED_NAMES:
+            self.errors.append(
+                f"{where}: this name is taken by a section of the configuration; choose another"
+            )
         workers = conf.get("nb_thread", 1)
         if not _is_int(workers) or workers < 1:
             self.errors.append(
@@ -268,15 +273,15 @@ class _Reader:
         for draft in self.drafts:
             if draft.name in seen:
                 self.errors.append(
-                    f"step {draft.name!r}: the name is used twice, for the {seen[draft.name]} "
-                    f"and for the {draft.role}; every step needs a name of its own"
+                    f"step {draft.name!r}: the name is used twice, for a {seen[draft.name]} "
+                    f"and a {draft.role}; every step needs a name of its own"
                 )
             seen.setdefault(draft.name, draft.role)
 
     def _link(self) -> None:
         names = [draft.name for draft in self.drafts]
         producers = {draft.name for draft in self.drafts if draft.role == "producer"}
-        for draft, following in zip(self.drafts, [*names[1:], None], strict=True):
+        for draft, following in zip(self.drafts, [*names, None][1:], strict=True):
             if draft.role == "consumer":
                 continue
             next_steps = draft.conf.get("next_steps")

@@ -70,7 +70,8 @@ def run(
     Raises
     ------
     ConfigurationError
-        With every mistake in the configuration.
+        With every mistake in the configuration, or if the ``init`` of a step raised
+        `ctapipe.core.ToolConfigurationError`.
     StepError
         If a step failed; its own exception is the ``__cause__``.
     KeyboardInterrupt
@@ -101,9 +102,16 @@ def run(
     elif isinstance(configuration, Mapping):
         config = Config(configuration)
         label = "a dictionary"
-    else:
+    elif isinstance(configuration, list | tuple):
         config = _config_of_steps(configuration)
         label = "Python"
+    else:
+        raise ConfigurationError(
+            [
+                "a pipeline is a configuration file, a dictionary or a list of steps, "
+                f"not {configuration!r}"
+            ]
+        )
     section = config.get("Pipeline", {})
     executor = executor or section.get("executor", "threads")
     if executor not in EXECUTORS:
@@ -120,6 +128,8 @@ def run(
 def _config_of_steps(steps: Sequence[type | Mapping[str, Any]]) -> Config:
     confs = []
     for step in steps:
+        if not isinstance(step, type | Mapping):
+            raise ConfigurationError([f"a step is a class or a dictionary, not {step!r}"])
         conf: dict[str, Any] = {"class": step} if isinstance(step, type) else dict(step)
         if isinstance(conf.get("class"), type):
             conf.setdefault("name", conf["class"].__name__)

@@ -23,7 +23,7 @@ class Pipeline(Component):
     It has the name of the section that a step's options may stand in.
     """
 
-    def __init__(self, spec: StepSpec, log: logging.Logger | logging.LoggerAdapter) -> None:
+    def __init__(self, spec: StepSpec, log: logging.Logger) -> None:
         super().__init__(config=spec.config)
         self.log = log
 
@@ -41,6 +41,8 @@ class Step:
         Takes the index of a step and a message for it.
     log : logging.Logger
         The pipeline's log.
+    warned : set of str
+        The names of the steps that a warning was given for; shared by all steps.
 
     Raises
     ------
@@ -53,7 +55,8 @@ class Step:
         graph: Graph,
         spec: StepSpec,
         send: Send,
-        log: logging.Logger | logging.LoggerAdapter,
+        log: logging.Logger,
+        warned: set[str],
     ) -> None:
         self.name = spec.name
         self._graph = graph
@@ -63,7 +66,7 @@ class Step:
         self._targets: dict[str, int] = {}
         self._running = False
         self._used_send_msg = False
-        self._warned = False
+        self._warned = warned
         self._log = log
         if issubclass(spec.step_class, Component):
             # Kept, because a Component refers to its parent weakly.
@@ -236,8 +239,8 @@ class Step:
             raise ValueError(f"step {self.name!r} has no next step, but its run() returned a value")
 
     def _warn_once(self, what: str) -> None:
-        if not self._warned:
-            self._warned = True
+        if self.name not in self._warned:
+            self._warned.add(self.name)
             self._log.warning("step %r: %s", self.name, what)
 
     def _target(self, step_name: str) -> int:
@@ -256,7 +259,7 @@ class Step:
 def create_steps(
     graph: Graph,
     specs_and_sends: Iterable[tuple[StepSpec, Send]],
-    log: logging.Logger | logging.LoggerAdapter,
+    log: logging.Logger,
 ) -> list[Step]:
     """Make the instances of all workers.
 
@@ -269,9 +272,10 @@ def create_steps(
     """
     steps = []
     refused: dict[str, None] = {}
+    warned: set[str] = set()
     for spec, send in specs_and_sends:
         try:
-            steps.append(Step(graph, spec, send, log))
+            steps.append(Step(graph, spec, send, log, warned))
         except (TraitError, ToolConfigurationError) as error:
             refused[f"step {spec.name!r}: {error}"] = None
         except Exception as error:

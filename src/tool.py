@@ -1,5 +1,6 @@
 """The command ``ctapipe-pipeline``."""
 
+import importlib.metadata
 import inspect
 import json
 import sys
@@ -32,7 +33,7 @@ class Pipeline(Tool):
 
     name = "ctapipe-pipeline"
     description = __doc__
-    examples = """
+    examples = inspect.cleandoc("""
     Run a pipeline:
 
         ctapipe-pipeline --config=pipeline.json
@@ -41,14 +42,14 @@ class Pipeline(Tool):
 
         ctapipe-pipeline --config=pipeline.json --HessioReader.filename=events.simtel.zst
 
-    See what is configured, and which options the steps of a configuration have:
+    See which options the steps of a configuration have:
 
         ctapipe-pipeline --config=pipeline.json --help-all
 
     Debug a step, in one thread:
 
         python -m pdb -m ctapipe.pipeline --config=pipeline.json --executor=sequential
-    """
+    """)
 
     producer_conf = AnyValue(
         help="The step that starts it all: a dictionary with name, class, module, and next_steps."
@@ -67,13 +68,14 @@ class Pipeline(Tool):
     ).tag(config=True)
     gui_address = Unicode(
         DEFAULT_GUI_ADDRESS,
-        help="host:port of the window that snapshots of the running pipeline go to.",
+        help="host:port of the window that snapshots of the running pipeline go to, with or "
+        "without tcp://.",
     ).tag(config=True)
     summary = Path(
         default_value=None,
         allow_none=True,
         directory_ok=False,
-        help="Write what each step has done to this JSON file.",
+        help="Write what each step has done to this JSON file; an old one only with --overwrite.",
     ).tag(config=True)
 
     aliases = {  # noqa: RUF012 (traitlets wants a plain dictionary)
@@ -81,6 +83,10 @@ class Pipeline(Tool):
         "gui_address": "Pipeline.gui_address",
         "summary": "Pipeline.summary",
     }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.version = importlib.metadata.version("ctapipe-pipeline")
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Read the command line and the configuration files, and check them.
@@ -120,11 +126,20 @@ class Pipeline(Tool):
         self.update_config(command_line)
         self.update_logging_config()
         self._label = ", ".join(FilePath(path).name for path in files)
-        self.log.info("ctapipe version %s, configuration %s", self.version_string, self._label)
+        self.log.info(
+            "ctapipe %s, ctapipe.pipeline %s, configuration %s",
+            self.version_string,
+            self.version,
+            self._label,
+        )
 
     def setup(self) -> None:
         """Make the executor."""
         if self.summary is not None:
+            if not self.summary.parent.is_dir():
+                raise ConfigurationError(
+                    [f"Pipeline.summary: there is no directory {str(self.summary.parent)!r}"]
+                )
             self.check_output(self.summary)
         self._executor = EXECUTORS[self.executor](self.graph, self.log)
 
@@ -135,7 +150,10 @@ class Pipeline(Tool):
         except ConfigurationError:
             raise
         except StepError as error:
-            self.log.error("%s", describe(error))
+            if isinstance(error.__cause__, BrokenPipeError):
+                self.log.error("%s: what reads its output has ended", error)
+            else:
+                self.log.error("%s", describe(error))
             self._report()
             raise SystemExit(1) from error
         except BaseException:
@@ -183,10 +201,11 @@ class Pipeline(Tool):
 def describe(error: StepError) -> str:
     """A step's failure and the traceback of its own exception, from the user's code on."""
     cause = error.__cause__
+    notes = getattr(error, "__notes__", [])
     if cause is None:
-        return str(error)
+        return "\n".join([str(error), *notes])
     lines = traceback.format_exception(type(cause), cause, _from_user_code(cause.__traceback__))
-    return f"{error}\n{''.join(lines)}".rstrip()
+    return "\n".join([f"{error}\n{''.join(lines)}".rstrip(), *notes])
 
 
 def _from_user_code(trace: TracebackType | None) -> TracebackType | None:

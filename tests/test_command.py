@@ -1,5 +1,6 @@
 """The command ``ctapipe-pipeline``, as a ctapipe tool."""
 
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -250,6 +251,12 @@ def test_provenance_names_the_configuration_and_its_options(command, tmp_path):
     assert str(activity["config"]["Scale"]["factor"]) == "9"
 
 
+def test_version(command):
+    done = command("--version")
+    assert done.returncode == 0
+    assert done.stdout.strip() == importlib.metadata.version("ctapipe-pipeline")
+
+
 def test_help(command):
     done = command("--help")
     assert done.returncode == 0
@@ -298,6 +305,14 @@ def test_help_all_works_with_a_configuration_that_is_wrong(command, files):
         (
             ["-c", "elsewhere/conf.json", "--Numbers.max_events=0"],
             "max_events' trait of a Numbers instance should not be less than 1",
+        ),
+        (
+            ["-c", "elsewhere/conf.json", "--scale.factor"],
+            "command line: --scale.factor needs a value",
+        ),
+        (
+            ["-c", "elsewhere/conf.json", "--summary=nowhere/summary.json"],
+            "Pipeline.summary: there is no directory '",
         ),
         (
             ["-c", "elsewhere/conf.json", "--gui_address=localhost"],

@@ -229,15 +229,14 @@ def test_finish_that_raises_is_reported_and_the_others_are_finished(executor):
     calls.assert_each_finished_once()
 
 
-def test_of_two_errors_the_first_is_raised_and_the_other_is_logged(executor, caplog):
+def test_of_two_errors_the_first_is_raised_and_the_other_is_a_note(executor):
     def finish(self):
         raise OSError("disk full")
 
     bad = type("Bad", (), {"run": failing_on(0), "finish": finish})
-    with pytest.raises(StepError, match="'Bad' raised ValueError"):
-        run([Forever, bad, consumer()], executor=executor)
-    besides = [r.getMessage() for r in caplog.records if "Besides" in r.getMessage()]
-    assert besides == ["Besides, step 'Bad' raised OSError in finish(): disk full"]
+    with pytest.raises(StepError, match="'Bad' raised ValueError") as failure:
+        run([Forever, {"class": bad, "nb_thread": 2}, consumer()], executor=executor)
+    assert failure.value.__notes__ == ["besides, step 'Bad' raised OSError in finish(): disk full"]
 
 
 def test_a_message_that_cannot_be_pickled_names_its_type():

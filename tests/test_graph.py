@@ -129,6 +129,7 @@ MISTAKES = [
     ((*FIRST, "name"), ..., r"Pipeline.stagers_conf\[0\]: the key 'name' is missing"),
     ((*FIRST, "name"), 7, r"stagers_conf\[0\]: 'name' must be a text without a comma, not 7"),
     ((*FIRST, "name"), "A,B", r"step 'A,B': 'name' must be a text without a comma"),
+    ((*FIRST, "name"), "Pipeline", r"step 'Pipeline': this name is taken by a section"),
     ((*FIRST, "class"), ..., r"step 'CLEAN': the key 'class' is missing"),
     ((*FIRST, "module"), ..., r"step 'CLEAN': the key 'module' is missing"),
     ((*FIRST, "class"), "Stag", r"step 'CLEAN': .* no class 'Stag' \(did you mean 'Stage'\?\)"),
@@ -186,6 +187,18 @@ def test_all_mistakes_are_reported_together():
         graph_of(conf)
     assert len(failure.value.errors) == 4
     assert str(failure.value).startswith("4 mistakes in the configuration:\n  - step 'READ'")
+
+
+def test_mistakes_in_every_part_of_a_pipeline():
+    with pytest.raises(ConfigurationError) as failure:
+        graph_of({"Pipeline": {"producer_conf": "x", "stagers_conf": {}}})
+    assert len(failure.value.errors) == 3
+
+
+@pytest.mark.parametrize("value", [None, 3, [1, 2, 3]])
+def test_what_is_no_configuration(value):
+    with pytest.raises(ConfigurationError, match="a pipeline is|a step is"):
+        run(value)
 
 
 def test_a_configuration_without_a_pipeline():

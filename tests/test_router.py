@@ -45,19 +45,24 @@ class Model:
     def put(self, w, action):
         """A worker writes to its socket, and the router reads all that it can."""
         self.pipes[w].append(action)
-        self.to_read = [w]
-        while self.to_read:
-            self.read(self.to_read.pop(0))
+        found = True
+        while found:
+            # One look at every socket, whatever the others had.
+            found = sum(self.read(other) for other in range(len(self.pipes))) > 0
 
     def read(self, w):
+        """Read all that a worker has sent, and say whether there was anything."""
+        found = False
         while self.pipes[w] and self.parked[w] is None:
+            found = True
             kind, *rest = self.pipes[w].pop(0)
             if kind == "message":
                 self.message(w, *rest)
             elif kind == "acknowledge":
-                self.acknowledge(w)
+                self.acknowledge(w, *rest)
             else:
                 self.producer_ended = True
+        return found
 
     def message(self, w, step, message):
         sender = self.counters[self.step_of[w]]
@@ -96,12 +101,13 @@ class Model:
         if len(self.given[w]) < self.prefetch:
             self.ready[step].append(w)
 
-    def acknowledge(self, w):
+    def acknowledge(self, w, n_jobs):
         step = self.step_of[w]
-        event = self.given[w].pop(0)[0]
-        self.living[event] -= 1
-        self.in_flight -= 1
-        self.counters[step]["done"] += 1
+        for event, _ in self.given[w][:n_jobs]:
+            self.living[event] -= 1
+        del self.given[w][:n_jobs]
+        self.in_flight -= n_jobs
+        self.counters[step]["done"] += n_jobs
         if w in self.ready[step]:
             self.ready[step].remove(w)
         if not self.given[w]:
@@ -110,12 +116,10 @@ class Model:
             self.ready[step].append(w)
         while self.queues[step] and (self.idle[step] or self.ready[step]):
             self.give(step, self.queues[step].pop(0))
-            while self.waiting[step] and len(self.queues[step]) < self.limits[step]:
+            while self.waiting[step] and 2 * len(self.queues[step]) <= self.limits[step]:
                 other = self.waiting[step].pop(0)
                 self.enqueue(*self.parked[other])
                 self.parked[other] = None
-                if other not in self.to_read:
-                    self.to_read.append(other)
 
     @property
     def ended(self):
@@ -147,6 +151,7 @@ class RouterMachine(RuleBasedStateMachine):
         self.n_events = 0
         self.n_messages = 0
         self.job = [None for _ in workers]
+        self.n_ended = [0 for _ in workers]
         self.ending = False
         self.closed = False
 
@@ -198,9 +203,14 @@ class RouterMachine(RuleBasedStateMachine):
         self.acknowledge_job(data.draw(st.sampled_from(self.busy())))
 
     def acknowledge_job(self, w):
-        self.channels[w].acknowledge()
+        n_held_back = self.channels[w].acknowledge()
         self.job[w] = None
-        self.model.put(w, ("acknowledge",))
+        self.n_ended[w] += 1
+        # Held back only as long as there is a next job.
+        assert n_held_back == 0 or self.model.arrived[w]
+        if n_held_back == 0:
+            self.model.put(w, ("acknowledge", self.n_ended[w]))
+            self.n_ended[w] = 0
         self.router.turn()
 
     @precondition(lambda self: not self.ending and self.n_events > 5)

@@ -239,7 +239,7 @@ def test_a_value_is_dropped_with_one_warning_where_send_msg_was_used(executor, c
             self.send_msg(number)
             return number
 
-    received, _ = result_of(Numbers, Stage, executor=executor)
+    received, _ = result_of(Numbers, {"class": Stage, "nb_thread": 3}, executor=executor)
     assert received == Counter(range(20))
     warnings = [r.getMessage() for r in caplog.records if "also calls send_msg" in r.getMessage()]
     assert len(warnings) == 1
@@ -457,5 +457,6 @@ def test_memory_does_not_grow_with_what_the_producer_could_send():
         [Producer, {"class": Pass, "queue_limit": 2}, {"class": Consumer, "queue_limit": 2}],
         executor="threads",
     )
-    # Two queues of 2, as much under way to them, and what the workers hold ahead.
-    assert most_ahead <= 2 * (2 + 2) + 2 * 65
+    # For each of two steps at most 2 under way to its queue and one parked, 2 queued, and
+    # 2 with its worker; and the one that the producer holds.
+    assert most_ahead <= 2 * (2 + 1 + 2 + 2) + 1

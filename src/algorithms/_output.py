@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TextIO
 
-from ctapipe.core import Component, ToolConfigurationError
+from ctapipe.core import Component, Provenance, ToolConfigurationError
 
 
 def open_output(step: Component, path: Path) -> TextIO:
@@ -27,10 +27,12 @@ def open_output(step: Component, path: Path) -> TextIO:
         If the file cannot be created.
     """
     try:
-        return open(path, "w", encoding="utf-8")
+        output = open(path, "w", encoding="utf-8")  # noqa: SIM115 (the step closes it)
     except OSError as error:
         option = f"{type(step).__name__}.filename"
         raise ToolConfigurationError(
             f"{option}: cannot write '{path}' ({error.strerror});"
             f" give a file in a directory that you can write to, --{option}=FILE"
         ) from error
+    Provenance().add_output_file(path, role=type(step).__name__, add_meta=False)
+    return output

@@ -53,10 +53,8 @@ class Executor(ABC):
         self._began = time.monotonic()
         try:
             self._run()
-            for error in self._errors[1:]:
-                self.log.error("Besides, %s: %s", error, error.__cause__ or "")
             if self._errors:
-                raise self._errors[0]
+                raise self._first_error()
             if self._interrupted:
                 raise KeyboardInterrupt
             self.state = "finished"
@@ -79,6 +77,18 @@ class Executor(ABC):
         self._interrupted = True
         self.state = "stopping"
         self._end_production()
+
+    def _first_error(self) -> StepError | ConfigurationError:
+        """The first error of a step, with a note of each other that happened besides."""
+        first, *others = self._errors
+        besides = dict.fromkeys(
+            f"besides, {error}" + (f": {error.__cause__}" if error.__cause__ else "")
+            for error in others
+            if str(error) != str(first)
+        )
+        for note in besides:
+            first.add_note(note)
+        return first
 
     @abstractmethod
     def workers(self, index: int) -> int:

@@ -13,7 +13,7 @@ from .executor import Executor
 
 __all__ = ["Threads"]
 
-MOST_SEND_AHEAD = 32
+MOST_SEND_AHEAD = 128
 
 
 class Threads(Executor):
