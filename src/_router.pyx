@@ -617,7 +617,7 @@ cdef class Router:
         for w in range(self.n_workers):
             n = 0
             while n < READ_AT_ONCE and self.can_read(w):
-                rc = self.read(w)
+                rc = self.read_from(w)
                 if rc < 0:
                     return -1
                 n += rc
@@ -636,7 +636,7 @@ cdef class Router:
             and not worker.gone
         )
 
-    cdef inline int read(self, int w) noexcept nogil:
+    cdef inline int read_from(self, int w) noexcept nogil:
         """Read one message, if there is one: how many, or -1 with zmq_errno()."""
         cdef Worker *worker = &self.workers[w]
         cdef Message message
@@ -661,7 +661,7 @@ cdef class Router:
             if self.workers[w].gone or self.workers[w].is_parked:
                 continue
             if not self.workers[w].signals:
-                rc = self.read(w)
+                rc = self.read_from(w)
                 if rc != 0:
                     return rc
             self.pollfds[n].fd = self.workers[w].fd
