@@ -5,7 +5,9 @@ from ._router import Router
 STOP: Any
 
 class Channel:
-    def __init__(self, router: Router, step: int, send_ahead: int = 16) -> None: ...
+    def __init__(
+        self, router: Router, step: int, send_ahead: int = 16, by_reference: bool = False
+    ) -> None: ...
     @property
     def event(self) -> int: ...
     @property

@@ -5,6 +5,7 @@
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint32_t, uint64_t
@@ -34,8 +35,11 @@ from _libzmq cimport (
 )
 from _wire cimport (
     WIRE_ACKNOWLEDGE,
+    WIRE_FAILED,
     WIRE_GOODBYE,
+    WIRE_JOB,
     WIRE_MESSAGE,
+    WIRE_REFERENCE,
     WIRE_STOP,
     count_of,
     flag_is_up,
@@ -141,6 +145,8 @@ cdef class Channel:
         The index of the worker's step.
     send_ahead : int
         How many messages may be sent before the router reads them.
+    by_reference : bool
+        Whether to send the objects themselves instead of pickles.
     """
 
     cdef object router
@@ -149,6 +155,7 @@ cdef class Channel:
     cdef wire_counts *counts
     cdef wire_flags *flags
     cdef bint is_producer
+    cdef bint by_reference
     cdef unsigned long owner
     cdef uint64_t n_received
     cdef uint64_t current_event
@@ -158,7 +165,7 @@ cdef class Channel:
     cdef uint32_t n_ended
     cdef LargeBuffers large_buffers
 
-    def __cinit__(self, router, int step, int send_ahead=16):
+    def __cinit__(self, router, int step, int send_ahead=16, bint by_reference=False):
         cdef size_t jobs, outgoing, counts, flags
         jobs, outgoing, counts, flags = router.connect(step, send_ahead)
         self.router = router
@@ -167,6 +174,7 @@ cdef class Channel:
         self.counts = <wire_counts *> counts
         self.flags = <wire_flags *> flags
         self.is_producer = step == 0
+        self.by_reference = by_reference
         self.large_buffers = LargeBuffers()
 
     def __dealloc__(self):
@@ -178,8 +186,19 @@ cdef class Channel:
 
     def close(self):
         """Close the sockets; to be called once no thread uses the channel any more."""
+        cdef Frame left
+        cdef wire_header *header
         if self.jobs is NULL:
             return
+        while True:
+            left = Frame.__new__(Frame)
+            if zmq_msg_recv(&left.message, self.jobs, ZMQ_DONTWAIT) < 0:
+                break
+            header = <wire_header *> zmq_msg_data(&left.message)
+            if header.kind == WIRE_JOB and header.mark == WIRE_REFERENCE:
+                take_reference(header)
+            if zmq_msg_more(&left.message):
+                self.receive_frames()
         self.router.disconnect(<size_t> self.jobs, <size_t> self.outgoing)
         self.jobs = self.outgoing = NULL
 
@@ -235,12 +254,18 @@ cdef class Channel:
             raise_zmq_error()
         self.n_received += 1
         header = <wire_header *> zmq_msg_data(&head.message)
-        if header.kind == WIRE_STOP or flag_is_up(&self.flags.discarding):
+        if header.kind == WIRE_STOP:
+            return STOP
+        if flag_is_up(&self.flags.discarding):
+            if header.mark == WIRE_REFERENCE:
+                take_reference(header)
             return STOP
         self.current_event = header.value
         if self.n_ended == 0:
             self.blocked = 0
             self.began = now()
+        if header.mark == WIRE_REFERENCE:
+            return take_reference(header)
         head.offset = sizeof(wire_header)
         if not zmq_msg_more(&head.message):
             return loads(head)
@@ -290,7 +315,7 @@ cdef class Channel:
             return 0
         memset(&header, 0, sizeof(header))
         header.kind = WIRE_ACKNOWLEDGE
-        header.failed = failed
+        header.mark = WIRE_FAILED if failed else 0
         header.jobs = self.n_ended
         header.value = now() - self.began - self.blocked
         self.n_ended = 0
@@ -322,7 +347,7 @@ cdef class Channel:
         step : int
             The index of the step that it is for.
         message : object
-            Anything that can be pickled.
+            Anything that can be pickled; anything at all, by reference.
 
         Raises
         ------
@@ -334,6 +359,7 @@ cdef class Channel:
             Whatever pickling the message raises.
         """
         cdef list buffers = None
+        cdef PyObject *reference
         cdef bytes pickled
         cdef Py_ssize_t size
         cdef zmq_msg_t frame
@@ -345,6 +371,20 @@ cdef class Channel:
             )
         if self.is_producer and flag_is_up(&self.flags.producing_ended):
             raise ProductionEnded
+        if self.by_reference:
+            if self.is_producer:
+                self.current_event += 1
+            reference = <PyObject *> message
+            header = self.start_message(&frame, step, WIRE_REFERENCE, sizeof(PyObject *))
+            memcpy(header + 1, &reference, sizeof(PyObject *))
+            Py_INCREF(message)
+            try:
+                self.send_frame(&frame, 0)
+            except OSError:
+                Py_DECREF(message)
+                raise
+            self.report_busy_time_now_and_then()
+            return
 
         try:
             pickled = dumps(message, PROTOCOL, buffer_callback=self.large_buffers)
@@ -357,21 +397,29 @@ cdef class Channel:
         if self.is_producer:
             self.current_event += 1
         size = PyBytes_GET_SIZE(pickled)
-        if zmq_msg_init_size(&frame, sizeof(wire_header) + size) < 0:
-            raise_zmq_error()
-        header = <wire_header *> zmq_msg_data(&frame)
-        memset(header, 0, sizeof(wire_header))
-        header.kind = WIRE_MESSAGE
-        header.step = step
-        header.value = self.current_event
-        memcpy(<char *> header + sizeof(wire_header), PyBytes_AS_STRING(pickled), size)
+        header = self.start_message(&frame, step, 0, size)
+        memcpy(header + 1, PyBytes_AS_STRING(pickled), size)
         self.send_frame(&frame, ZMQ_SNDMORE if buffers else 0)
         if buffers:
             for i, raw in enumerate(buffers):
                 more = ZMQ_SNDMORE if i + 1 < len(buffers) else 0
                 self.send_copy(raw, more)
-        if self.is_producer and now() - self.began > LONGEST_SILENCE:
-            self.report_busy_time()
+        self.report_busy_time_now_and_then()
+
+    cdef wire_header *start_message(
+        self, zmq_msg_t *frame, int step, int mark, size_t size
+    ) except NULL:
+        """Make a frame with a header and room for `size` bytes."""
+        cdef wire_header *header
+        if zmq_msg_init_size(frame, sizeof(wire_header) + size) < 0:
+            raise_zmq_error()
+        header = <wire_header *> zmq_msg_data(frame)
+        memset(header, 0, sizeof(wire_header))
+        header.kind = WIRE_MESSAGE
+        header.mark = mark
+        header.step = step
+        header.value = self.current_event
+        return header
 
     cdef int send_copy(self, const unsigned char[::1] raw, int more) except -1:
         """A copy, because what arrives must not change when the sender's does."""
@@ -382,6 +430,11 @@ cdef class Channel:
         with nogil:
             memcpy(zmq_msg_data(&frame), &raw[0], size)
         return self.send_frame(&frame, more)
+
+    cdef int report_busy_time_now_and_then(self) except -1:
+        if self.is_producer and now() - self.began > LONGEST_SILENCE:
+            self.report_busy_time()
+        return 0
 
     cdef int report_busy_time(self) except -1:
         cdef wire_header header
@@ -422,6 +475,14 @@ cdef class Channel:
         if not more:
             set_count(&self.counts.sent, self.counts.sent + 1)
         return 0
+
+
+cdef inline object take_reference(wire_header *header):
+    """The object that a message refers to, whose reference becomes the caller's."""
+    cdef PyObject *reference = (<PyObject **> (header + 1))[0]
+    message = <object> reference
+    Py_DECREF(message)
+    return message
 
 
 cdef int raise_zmq_error() except -1:

@@ -14,6 +14,7 @@ into each socket once more, after which libzmq signals the next message through 
 socket's file descriptor, and sleeps in one ``poll``.
 """
 
+from cpython.ref cimport Py_DECREF, PyObject
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -55,9 +56,11 @@ from _libzmq cimport (
 )
 from _wire cimport (
     WIRE_ACKNOWLEDGE,
+    WIRE_FAILED,
     WIRE_GOODBYE,
     WIRE_JOB,
     WIRE_MESSAGE,
+    WIRE_REFERENCE,
     WIRE_STOP,
     count_of,
     flag_is_up,
@@ -84,7 +87,7 @@ cdef enum:
     READ_AT_ONCE = 64
     MOST_CREDIT = 256
     # How often to look for a message before going to sleep: some tens of µs.
-    SPINS = 200
+    SPINS = 1000
 
 # How much work may wait behind a running job, in ns (see docs/how_it_works.rst).
 cdef uint64_t WORK_AHEAD = 200_000
@@ -111,8 +114,32 @@ cdef inline void move_message(Message *target, Message *source) noexcept nogil:
     source.n_frames = 0
 
 
-cdef inline void drop_message(Message *message) noexcept nogil:
+# The objects of dropped messages, until somebody with the GIL lets go of them.
+cdef struct References:
+    PyObject **objects
+    size_t length
+    size_t capacity
+
+
+cdef void keep_reference(References *dropped, Message *message) noexcept nogil:
+    cdef PyObject **grown
+    cdef size_t capacity
+    if dropped.length == dropped.capacity:
+        capacity = 2 * dropped.capacity if dropped.capacity else 64
+        grown = <PyObject **> realloc(dropped.objects, capacity * sizeof(PyObject *))
+        if grown is NULL:
+            return
+        dropped.objects = grown
+        dropped.capacity = capacity
+    dropped.objects[dropped.length] = (<PyObject **> (header_of(message) + 1))[0]
+    dropped.length += 1
+
+
+cdef inline void drop_message(Message *message, References *dropped) noexcept nogil:
     cdef uint32_t i
+    cdef wire_header *header = header_of(message)
+    if header.kind in (WIRE_MESSAGE, WIRE_JOB) and header.mark == WIRE_REFERENCE:
+        keep_reference(dropped, message)
     zmq_msg_close(&message.head)
     for i in range(message.n_frames):
         zmq_msg_close(&message.frames[i])
@@ -203,9 +230,9 @@ cdef inline Message *pop_message(Queue *queue) noexcept nogil:
     return message
 
 
-cdef void clear_queue(Queue *queue) noexcept nogil:
+cdef void clear_queue(Queue *queue, References *dropped) noexcept nogil:
     while queue.length:
-        drop_message(pop_message(queue))
+        drop_message(pop_message(queue), dropped)
 
 
 # ------------------------------------------------- how many live per event
@@ -371,6 +398,7 @@ cdef class Router:
     cdef int n_gone
     cdef int n_open_ends
     cdef Descendants living
+    cdef References dropped
     cdef uint64_t in_flight
     cdef uint64_t events_sent
     cdef uint64_t events_finished
@@ -525,16 +553,19 @@ cdef class Router:
             zmq_close(self.workers[i].inbox)
             zmq_close(self.workers[i].outbox)
             if self.workers[i].is_parked:
-                drop_message(&self.workers[i].parked)
+                drop_message(&self.workers[i].parked, &self.dropped)
             free(self.workers[i].given)
             # Threads that an abort left behind still write to them.
             if self.n_open_ends == 0:
                 free(self.workers[i].counts)
         if self.steps is not NULL:
             for i in range(self.n_steps):
-                clear_queue(&self.steps[i].queue)
+                clear_queue(&self.steps[i].queue, &self.dropped)
                 free(self.steps[i].queue.slots)
                 self.steps[i].queue.slots = NULL
+        self.release_dropped()
+        free(self.dropped.objects)
+        self.dropped.objects = NULL
         free(self.workers)
         self.workers = NULL
         self.n_workers = 0
@@ -577,6 +608,7 @@ cdef class Router:
                 spins = 0
                 if found < 0:
                     break
+        self.release_dropped()
         if found < 0:
             raise_zmq_error()
 
@@ -591,9 +623,15 @@ cdef class Router:
         cdef int found = 1
         while found > 0:
             found = self.route()
+        self.release_dropped()
         if found < 0:
             raise_zmq_error()
         return self.n_gone == self.n_workers
+
+    cdef void release_dropped(self):
+        while self.dropped.length:
+            self.dropped.length -= 1
+            Py_DECREF(<object> self.dropped.objects[self.dropped.length])
 
     def end_production(self):
         """Tell the producer to stop; what it has sent runs out."""
@@ -681,7 +719,7 @@ cdef class Router:
         cdef int rc = 0
         if header.kind == WIRE_MESSAGE:
             if self.stopped:
-                drop_message(message)
+                drop_message(message, &self.dropped)
                 return 0
             step.sent += 1
             if worker.step == 0:
@@ -703,7 +741,7 @@ cdef class Router:
                 self.leave_list(w)
                 if worker.n_given:
                     step.running -= 1
-        drop_message(message)
+        drop_message(message, &self.dropped)
         return rc
 
     cdef int accept(self, int w, Message *message) noexcept nogil:
@@ -753,28 +791,29 @@ cdef class Router:
     cdef int acknowledge(self, int w, wire_header *header) noexcept nogil:
         cdef Worker *worker = &self.workers[w]
         cdef Step *step = &self.steps[worker.step]
-        cdef uint32_t _n
+        cdef uint32_t i
         cdef uint64_t event
         cdef bint last
+        cdef uint32_t n_failed = header.mark == WIRE_FAILED
         step.busy += header.value
-        for _n in range(header.jobs):
+        for i in range(header.jobs):
             event = worker.given[worker.given_first]
             worker.given_first = (worker.given_first + 1) % self.most_credit(step)
             worker.n_given -= 1
             self.in_flight -= 1
             last = remove_descendant(&self.living, event)
-            if last and not header.failed:
+            if last and i + n_failed < header.jobs:
                 self.events_finished += 1
-        step.failed += header.failed
-        if header.failed:
+        step.failed += n_failed
+        if n_failed:
             raise_flag(&self.flags.producing_ended)
             raise_flag(&self.flags.discarding)
         if worker.step == 0:
             return 0
-        step.done += header.jobs - header.failed
+        step.done += header.jobs - n_failed
         if worker.n_given == 0:
             step.running -= 1
-        if self.stopped or header.failed:
+        if self.stopped or n_failed:
             return 0
         self.choose_credit(worker, step, header)
         self.leave_list(w)
@@ -850,11 +889,11 @@ cdef class Router:
     cdef int drop_everything(self) noexcept nogil:
         cdef int i, w
         for i in range(self.n_steps):
-            clear_queue(&self.steps[i].queue)
+            clear_queue(&self.steps[i].queue, &self.dropped)
         for w in range(self.n_workers):
             if self.workers[w].is_parked:
                 self.leave_list(w)
-                drop_message(&self.workers[w].parked)
+                drop_message(&self.workers[w].parked, &self.dropped)
                 self.workers[w].is_parked = False
         return self.stop_workers()
 

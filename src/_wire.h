@@ -3,6 +3,7 @@
  * Every message starts with this header, in the first frame; a pickle follows
  * it in the same frame, and its large buffers are frames of their own. Sixteen
  * bytes, so that a small pickle still fits into a zmq_msg_t without a malloc.
+ * A message that is handed over by reference owns one reference to its object.
  */
 #ifndef CTAPIPE_PIPELINE_WIRE_H
 #define CTAPIPE_PIPELINE_WIRE_H
@@ -11,7 +12,7 @@
 
 typedef struct {
     uint8_t kind;
-    uint8_t failed;  /* ACKNOWLEDGE: how many of the jobs raised an exception */
+    uint8_t mark;    /* ACKNOWLEDGE: WIRE_FAILED. MESSAGE, JOB: WIRE_REFERENCE */
     uint16_t step;   /* MESSAGE: the index of the step that it is for */
     uint32_t jobs;   /* ACKNOWLEDGE: how many jobs ended */
     uint64_t value;  /* MESSAGE, JOB: event number. ACKNOWLEDGE: busy time in ns */
@@ -23,6 +24,11 @@ enum {
     WIRE_GOODBYE,      /* worker to router: nothing will follow */
     WIRE_JOB,          /* router to worker: a message to work on */
     WIRE_STOP,         /* router to worker: no job will follow */
+};
+
+enum {
+    WIRE_FAILED = 1,    /* the last of the jobs raised an exception */
+    WIRE_REFERENCE = 1, /* no pickle follows, but a pointer to the Python object */
 };
 
 /* What the router, its workers and the main thread tell each other besides. */

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef extern from "_wire.h" nogil:
     ctypedef struct wire_header:
         uint8_t kind
-        uint8_t failed
+        uint8_t mark
         uint16_t step
         uint32_t jobs
         uint64_t value
@@ -15,6 +15,8 @@ cdef extern from "_wire.h" nogil:
     const int WIRE_GOODBYE
     const int WIRE_JOB
     const int WIRE_STOP
+    const int WIRE_FAILED
+    const int WIRE_REFERENCE
 
     ctypedef struct wire_flags:
         int producing_ended

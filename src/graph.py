@@ -14,11 +14,17 @@ from .step_class import load_class
 __all__ = ["DEFAULT_QUEUE_LIMIT", "UNLIMITED", "Graph", "StepSpec"]
 
 Role = Literal["producer", "stage", "consumer"]
+Serialization = Literal["pickle", "none"]
 
 DEFAULT_QUEUE_LIMIT = 100
 UNLIMITED = -1
+MOST_PREFETCH = 10_000
+SERIALIZATIONS: tuple[Serialization, ...] = ("pickle", "none")
 
-STEP_KEYS = ("name", "class", "module", "next_steps", "nb_thread", "queue_limit")
+STEP_KEYS = (
+    *("name", "class", "module", "next_steps"),
+    *("nb_thread", "queue_limit", "prefetch", "serialization"),
+)
 GRAPH_KEYS = ("producer_conf", "stagers_conf", "consumer_conf")
 RESERVED_NAMES = ("Pipeline", "Tool", "Application", "version")
 NOT_FOR = {
@@ -27,6 +33,8 @@ NOT_FOR = {
     ("nb_thread", "consumer"): "the consumer collects the results in one place; "
     "move the work that takes time to a stage",
     ("queue_limit", "producer"): "nothing is sent to the producer; "
+    "set it on the steps that it sends to",
+    ("prefetch", "producer"): "nothing is sent to the producer; "
     "set it on the steps that it sends to",
     ("next_steps", "consumer"): "the consumer is the last step",
 }
@@ -50,6 +58,12 @@ class StepSpec:
         How many run at the same time, each with an instance of its own.
     queue_limit : int
         How many messages may wait for it; -1 for no limit.
+    prefetch : int, optional
+        How many messages each worker may hold, the one it works on included; chosen from
+        the time its jobs take, if None.
+    serialization : {"pickle", "none"}
+        How what it sends is handed over, where the receiver is in the same process; with
+        ``none`` the receiver gets the very object.
     config : traitlets.config.Config
         The options of its class, and of what it creates.
     """
@@ -60,6 +74,8 @@ class StepSpec:
     next_steps: tuple[str, ...] = ()
     workers: int = 1
     queue_limit: int = DEFAULT_QUEUE_LIMIT
+    prefetch: int | None = None
+    serialization: Serialization = "pickle"
     config: Config = dataclasses.field(default_factory=Config)
 
 
@@ -95,7 +111,7 @@ class Graph:
             With every mistake that was found.
         """
         command_line = command_line or Config()
-        reader = _Reader(config.get("Pipeline", {}))
+        reader = _Reader({**config.get("Pipeline", {}), **command_line.get("Pipeline", {})})
         errors = list(reader.errors)
         classes = {draft.name: draft.step_class for draft in reader.drafts if draft.step_class}
         names = [draft.name for draft in reader.drafts]
@@ -112,6 +128,8 @@ class Graph:
                     next_steps=tuple(draft.next_steps),
                     workers=draft.conf.get("nb_thread", 1),
                     queue_limit=draft.conf.get("queue_limit", DEFAULT_QUEUE_LIMIT),
+                    prefetch=draft.conf.get("prefetch"),
+                    serialization=draft.conf.get("serialization", reader.serialization),
                     config=config_of_step(config, command_line, draft.name, draft.step_class),
                 )
                 for draft in reader.drafts
@@ -193,6 +211,8 @@ class _Reader:
     def __init__(self, section: Mapping[str, Any]) -> None:
         self.errors: list[str] = []
         self.drafts: list[_Draft] = []
+        # What is wrong with it is found with the other options of the pipeline.
+        self.serialization: Serialization = section.get("serialization", "pickle")
         if not any(key in section for key in GRAPH_KEYS):
             self.errors.append(
                 "no pipeline is configured: give a file with a section 'Pipeline' that has "
@@ -259,6 +279,18 @@ class _Reader:
             self.errors.append(
                 f"{where}: 'queue_limit' must be a whole number from 1, or {UNLIMITED} for no "
                 f"limit, not {_describe(limit)}"
+            )
+        prefetch = conf.get("prefetch", 1)
+        if not _is_int(prefetch) or not 1 <= prefetch <= MOST_PREFETCH:
+            self.errors.append(
+                f"{where}: 'prefetch' must be a whole number from 1 to {MOST_PREFETCH}, "
+                f"not {_describe(prefetch)}"
+            )
+        serialization = conf.get("serialization", "pickle")
+        if serialization not in SERIALIZATIONS:
+            self.errors.append(
+                f"{where}: 'serialization' must be one of {', '.join(map(repr, SERIALIZATIONS))}, "
+                f"not {_describe(serialization)}"
             )
         draft = _Draft(name if isinstance(name, str) else key, role, conf)
         if "class" in conf:

@@ -19,7 +19,7 @@ from .command_line import configuration_files, take_step_options, unknown_option
 from .configuration import importable_from, read_configuration
 from .errors import ConfigurationError, StepError
 from .executors import EXECUTORS
-from .graph import Graph, configured_classes
+from .graph import SERIALIZATIONS, Graph, configured_classes
 from .running import DEFAULT_GUI_ADDRESS, execute
 from .summary import summarize, summary_table
 
@@ -65,6 +65,13 @@ class Pipeline(Tool):
         tuple(EXECUTORS),
         default_value="threads",
         help="How to run the steps: each worker in a thread, or all in one, for debugging.",
+    ).tag(config=True)
+    serialization = Enum(
+        SERIALIZATIONS,
+        default_value="pickle",
+        help="How messages are handed over: pickled, so that each receiver has its own; or not "
+        "at all, so that it gets the very object, which its sender must not change any more. "
+        "A step can have its own 'serialization', for what it sends.",
     ).tag(config=True)
     gui_address = Unicode(
         DEFAULT_GUI_ADDRESS,

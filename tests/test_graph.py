@@ -71,11 +71,15 @@ def test_next_steps_are_names_separated_by_commas_or_a_list(next_steps):
 
 def test_settings_of_the_steps():
     conf = configuration()
-    conf["Pipeline"]["stagers_conf"][0].update(nb_thread=4, queue_limit=7)
+    conf["Pipeline"]["serialization"] = "none"
+    conf["Pipeline"]["stagers_conf"][0].update(nb_thread=4, queue_limit=7, prefetch=3)
+    conf["Pipeline"]["stagers_conf"][1]["serialization"] = "pickle"
     conf["Pipeline"]["consumer_conf"]["queue_limit"] = -1
     graph = graph_of(conf)
     assert (graph.steps[1].workers, graph.steps[1].queue_limit) == (4, 7)
     assert graph.steps[3].queue_limit == -1
+    assert [step.prefetch for step in graph.steps] == [None, 3, None, None]
+    assert [step.serialization for step in graph.steps] == ["none", "none", "pickle", "none"]
 
 
 def test_a_graph_cannot_be_changed():
@@ -147,6 +151,10 @@ MISTAKES = [
     ((*FIRST, "nb_thread"), True, r"step 'CLEAN': 'nb_thread' must be .* not True"),
     ((*FIRST, "queue_limit"), 0, r"step 'CLEAN': 'queue_limit' must be .*or -1 .* not 0"),
     ((*FIRST, "queue_limit"), 1.5, r"step 'CLEAN': 'queue_limit' must be .* not 1.5"),
+    ((*FIRST, "prefetch"), 0, r"step 'CLEAN': 'prefetch' must be a whole number from 1 .* not 0"),
+    ((*FIRST, "serialization"), "json", r"'serialization' must be one of 'pickle', 'none', not"),
+    ((P, "serialization"), "json", r"Pipeline: option 'serialization': .* not the str 'json'"),
+    ((P, "producer_conf", "prefetch"), 2, r"step 'READ': 'prefetch' is not for the producer"),
     ((*FIRST, "next_steps"), "HILAS", r"step 'CLEAN': .*'HILAS', which is no step.*'HILLAS'"),
     ((*FIRST, "next_steps"), "READ", r"step 'CLEAN': .*nothing can be sent to the producer"),
     ((*FIRST, "next_steps"), 3, r"step 'CLEAN': 'next_steps' must be names .* not 3"),

@@ -26,6 +26,8 @@ def graphs(draw):
                 "next_steps": followers,
                 "nb_thread": draw(st.integers(1, 4)),
                 "queue_limit": draw(st.sampled_from([1, 2, 10, -1])),
+                "serialization": draw(st.sampled_from(["pickle", "none"])),
+                **draw(st.sampled_from([{}, {"prefetch": 1}, {"prefetch": 7}])),
                 "copies": draw(st.integers(0, 2)),
                 "back": draw(st.none() | st.sampled_from(names[: i + 1])),
             }
@@ -64,7 +66,7 @@ def run_graph(graph, executor):
         def run(self, message):
             arrived.append(message)
 
-    keys = ("name", "next_steps", "nb_thread", "queue_limit")
+    keys = ("name", "next_steps", "nb_thread", "queue_limit", "serialization", "prefetch")
     summary = run(
         {
             "Pipeline": {
@@ -74,7 +76,7 @@ def run_graph(graph, executor):
                     "next_steps": graph["next"],
                 },
                 "stagers_conf": [
-                    {"class": stage_class(plan), **{key: plan[key] for key in keys}}
+                    {"class": stage_class(plan), **{key: plan[key] for key in keys if key in plan}}
                     for plan in graph["stages"]
                 ],
                 "consumer_conf": {

@@ -28,7 +28,7 @@ class Threads(Executor):
         super().__init__(*args)
         self._router = Router(
             [
-                (spec.queue_limit, rank, 0)
+                (spec.queue_limit, rank, spec.prefetch or 0)
                 for spec, rank in zip(self.graph.steps, self.graph.ranks(), strict=True)
             ]
         )
@@ -104,7 +104,12 @@ class Threads(Executor):
         specs = [spec for spec in self.graph.steps for _ in range(spec.workers)]
         try:
             self._channels = [
-                Channel(self._router, self.graph.index(spec.name), self._send_ahead(spec))
+                Channel(
+                    self._router,
+                    self.graph.index(spec.name),
+                    self._send_ahead(spec),
+                    by_reference=spec.serialization == "none",
+                )
                 for spec in specs
             ]
             steps = create_steps(
