@@ -34,14 +34,25 @@ class OriginalPipeline:
         How many threads run the stage.
     queue_limit : int
         How many messages may wait for the stage, and for the consumer.
+    router_pickles : bool
+        Whether the router unpickles what it queues and pickles it again, as it did then.
     """
 
-    def __init__(self, messages, process, consume, n_threads=2, queue_limit=100):
+    def __init__(
+        self,
+        messages,
+        process,
+        consume,
+        n_threads=2,
+        queue_limit=100,
+        router_pickles=False,
+    ):
         self.messages = messages
         self.process = process
         self.consume = consume
         self.n_threads = n_threads
         self.queue_limit = queue_limit
+        self.router_pickles = router_pickles
         self.address = f"inproc://original-{id(self)}"
         self.context = zmq.Context()
 
@@ -80,12 +91,14 @@ class OriginalPipeline:
                 elif len(queues[step]) >= self.queue_limit:
                     router.send_multipart([identity, b"", FULL])
                 else:
-                    queues[step].append(payload)
+                    queues[step].append(pickle.loads(payload) if self.router_pickles else payload)
                     in_flight += 1
                     router.send_multipart([identity, b"", OK])
             for step, queue in queues.items():
                 while queue and idle[step]:
-                    router.send_multipart([idle[step].popleft(), b"", queue.popleft()])
+                    job = queue.popleft()
+                    payload = pickle.dumps(job) if self.router_pickles else job
+                    router.send_multipart([idle[step].popleft(), b"", payload])
             if not producing and in_flight == 0:
                 for waiting in idle.values():
                     while waiting:

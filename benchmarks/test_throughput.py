@@ -1,95 +1,49 @@
-"""Messages per second through producer, stage and consumer.
-
-Every benchmark checks a ratio between two ways that are measured in turn, so that the
-machine's speed does not matter.
-"""
-
-import time
+"""Small pickled messages: producer, stage on 2 threads, consumer."""
 
 import pytest
-from original_design import OriginalPipeline
-
-from ctapipe.pipeline import run
-
-TRIES = 5
-
-
-def best_ratio(slower, faster, at_least):
-    """How much longer `slower` takes than `faster`; the best of several tries.
-
-    Each takes no argument and returns seconds per message.
-    """
-    ratio = 0.0
-    for _ in range(TRIES):
-        ratio = max(ratio, slower() / faster())
-        if ratio >= at_least:
-            break
-    return ratio
+from baselines import original, queue_threads, queue_threads_pickled, thread_pool
+from ours import ours
+from packages import dask_cluster, is_installed, ray_actors, spdl_threads
+from timing import messages_per_s
+from workloads import small_messages
 
 
-def seconds_per_message(n, call):
-    began = time.perf_counter()
-    call()
-    return (time.perf_counter() - began) / n
+@pytest.mark.parametrize(
+    ("name", "theirs", "short", "long"),
+    [
+        ("queue", queue_threads, 50_000, 500_000),
+        ("queue_pickled", queue_threads_pickled, 50_000, 500_000),
+        ("thread_pool", thread_pool, 20_000, 200_000),
+        ("original", original, 3_000, 10_000),
+    ],
+)
+def test_faster_than_without_a_package(compare, size, name, theirs, short, long):
+    n_ours, n_theirs = size(100_000, 1_000_000), size(short, long)
+    compare(
+        f"throughput.{name}",
+        lambda: (
+            messages_per_s(ours, small_messages(n_ours)),
+            messages_per_s(theirs, small_messages(n_theirs)),
+        ),
+    )
 
 
-def pipeline(n, n_threads, queue_limit):
-    """Small messages through this package; returns a function that runs it."""
-
-    class Producer:
-        def run(self):
-            yield from range(n)
-
-    class Stage:
-        def run(self, number):
-            return number
-
-    class Consumer:
-        received = 0
-
-        def run(self, number):
-            Consumer.received += 1
-
-    def call():
-        Consumer.received = 0
-        run(
-            [
-                Producer,
-                {"class": Stage, "nb_thread": n_threads, "queue_limit": queue_limit},
-                {"class": Consumer, "queue_limit": queue_limit},
-            ]
-        )
-        assert Consumer.received == n
-
-    return call
-
-
-def original(n, n_threads, queue_limit):
-    def call():
-        received = []
-        OriginalPipeline(
-            range(n), lambda number: number, received.append, n_threads, queue_limit
-        ).run()
-        assert len(received) == n
-
-    return call
-
-
-@pytest.mark.benchmark(group="throughput")
-def test_300_000_small_messages(benchmark):
-    n = 300_000
-    benchmark.pedantic(pipeline(n, n_threads=4, queue_limit=10), rounds=1)
-    benchmark.extra_info["messages_per_s"] = n / benchmark.stats.stats.median
-
-
-@pytest.mark.benchmark(group="throughput")
-def test_at_least_5_times_the_original_design(benchmark):
-    def ours():
-        return seconds_per_message(50_000, pipeline(50_000, n_threads=4, queue_limit=10))
-
-    def theirs():
-        return seconds_per_message(4_000, original(4_000, n_threads=4, queue_limit=10))
-
-    ratio = benchmark.pedantic(best_ratio, args=(theirs, ours, 5), rounds=1)
-    benchmark.extra_info["ratio"] = ratio
-    assert ratio >= 5
+@pytest.mark.parametrize(
+    ("name", "module", "theirs"),
+    [
+        ("spdl", "spdl.pipeline", spdl_threads),
+        ("ray", "ray", ray_actors),
+        ("dask", "distributed", dask_cluster),
+    ],
+)
+def test_faster_than_other_packages(compare, size, name, module, theirs):
+    if not is_installed(module):
+        pytest.skip(f"{module} is not installed")
+    n_ours, n_theirs = size(100_000, 1_000_000), size(1_000, 10_000)
+    compare(
+        f"throughput.{name}",
+        lambda: (
+            messages_per_s(ours, small_messages(n_ours)),
+            messages_per_s(theirs, small_messages(n_theirs)),
+        ),
+    )

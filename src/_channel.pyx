@@ -14,9 +14,10 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import pickle
 
-from .errors import ProductionEnded
+from .errors import RunEnded
 
 from _libzmq cimport (
+    ETERM,
     ZMQ_DONTWAIT,
     ZMQ_EVENTS,
     ZMQ_SNDMORE,
@@ -251,6 +252,8 @@ cdef class Channel:
         else:
             rc = zmq_msg_recv(&head.message, self.jobs, ZMQ_DONTWAIT)
         if rc < 0:
+            if zmq_errno() == ETERM:
+                return STOP
             raise_zmq_error()
         self.n_received += 1
         header = <wire_header *> zmq_msg_data(&head.message)
@@ -319,6 +322,9 @@ cdef class Channel:
         header.jobs = self.n_ended
         header.value = now() - self.began - self.blocked
         self.n_ended = 0
+        # What comes after it is not counted again.
+        self.began += header.value + self.blocked
+        self.blocked = 0
         return self.send_header(&header)
 
     def goodbye(self):
@@ -338,6 +344,8 @@ cdef class Channel:
         """Start the clock of the producer's busy time, and its event numbers."""
         self.current_event = <uint64_t> -1
         self.began = now()
+        # The first sign of life, for the counters.
+        self.report_busy_time()
 
     def send(self, int step, message):
         """Send a message to a step; waits, without the GIL, where there is no room.
@@ -351,7 +359,7 @@ cdef class Channel:
 
         Raises
         ------
-        ProductionEnded
+        RunEnded
             In a producer that is to stop.
         RuntimeError
             In any other thread than the worker's own.
@@ -364,13 +372,15 @@ cdef class Channel:
         cdef Py_ssize_t size
         cdef zmq_msg_t frame
         cdef wire_header *header
-        cdef int more
+        cdef list copies
+        cdef Frame copy
+        cdef Py_ssize_t i
         if PyThread_get_thread_ident() != self.owner:
             raise RuntimeError(
                 "send_msg was called in another thread than the one that called run()"
             )
         if self.is_producer and flag_is_up(&self.flags.producing_ended):
-            raise ProductionEnded
+            raise RunEnded
         if self.by_reference:
             if self.is_producer:
                 self.current_event += 1
@@ -399,11 +409,15 @@ cdef class Channel:
         size = PyBytes_GET_SIZE(pickled)
         header = self.start_message(&frame, step, 0, size)
         memcpy(header + 1, PyBytes_AS_STRING(pickled), size)
-        self.send_frame(&frame, ZMQ_SNDMORE if buffers else 0)
         if buffers:
-            for i, raw in enumerate(buffers):
-                more = ZMQ_SNDMORE if i + 1 < len(buffers) else 0
-                self.send_copy(raw, more)
+            # All of them before the first is sent: half a message cannot be taken back.
+            copies = [copy_of(raw) for raw in buffers]
+            self.send_frame(&frame, ZMQ_SNDMORE)
+            for i in range(len(copies)):
+                copy = copies[i]
+                self.send_frame(&copy.message, ZMQ_SNDMORE if i + 1 < len(copies) else 0)
+        else:
+            self.send_frame(&frame, 0)
         self.report_busy_time_now_and_then()
 
     cdef wire_header *start_message(
@@ -420,16 +434,6 @@ cdef class Channel:
         header.step = step
         header.value = self.current_event
         return header
-
-    cdef int send_copy(self, const unsigned char[::1] raw, int more) except -1:
-        """A copy, because what arrives must not change when the sender's does."""
-        cdef zmq_msg_t frame
-        cdef size_t size = raw.shape[0]
-        if zmq_msg_init_size(&frame, size) < 0:
-            raise_zmq_error()
-        with nogil:
-            memcpy(zmq_msg_data(&frame), &raw[0], size)
-        return self.send_frame(&frame, more)
 
     cdef int report_busy_time_now_and_then(self) except -1:
         if self.is_producer and now() - self.began > LONGEST_SILENCE:
@@ -471,10 +475,23 @@ cdef class Channel:
             self.blocked += now() - waiting_since
         if rc < 0:
             zmq_msg_close(frame)
+            if zmq_errno() == ETERM:
+                raise RunEnded
             raise_zmq_error()
         if not more:
             set_count(&self.counts.sent, self.counts.sent + 1)
         return 0
+
+
+cdef Frame copy_of(const unsigned char[::1] raw):
+    """A copy, because what arrives must not change when the sender's does."""
+    cdef Frame frame = Frame.__new__(Frame)
+    cdef size_t size = raw.shape[0]
+    if zmq_msg_init_size(&frame.message, size) < 0:
+        raise_zmq_error()
+    with nogil:
+        memcpy(zmq_msg_data(&frame.message), &raw[0], size)
+    return frame
 
 
 cdef inline object take_reference(wire_header *header):

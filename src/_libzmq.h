@@ -28,6 +28,8 @@ typedef void(zmq_free_fn)(void *data, void *hint);
 #define ZMQ_DONTWAIT 1
 #define ZMQ_SNDMORE 2
 
+#define ETERM (156384712 + 53)
+
 #define ZMQ_IO_THREADS 1
 #define ZMQ_MAX_SOCKETS 2
 
@@ -36,6 +38,7 @@ const char *zmq_strerror(int errnum);
 
 void *zmq_ctx_new(void);
 int zmq_ctx_set(void *context, int option, int value);
+int zmq_ctx_shutdown(void *context);
 int zmq_ctx_term(void *context);
 
 void *zmq_socket(void *context, int type);

@@ -4,6 +4,7 @@ cdef extern from "_libzmq.h" nogil:
     ctypedef struct zmq_msg_t:
         pass
 
+    const int ETERM
     const int ZMQ_PAIR
     const int ZMQ_FD
     const int ZMQ_EVENTS
@@ -20,6 +21,7 @@ cdef extern from "_libzmq.h" nogil:
 
     void *zmq_ctx_new()
     int zmq_ctx_set(void *context, int option, int value)
+    int zmq_ctx_shutdown(void *context)
     int zmq_ctx_term(void *context)
 
     void *zmq_socket(void *context, int type)

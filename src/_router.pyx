@@ -38,6 +38,7 @@ from _libzmq cimport (
     zmq_connect,
     zmq_ctx_new,
     zmq_ctx_set,
+    zmq_ctx_shutdown,
     zmq_ctx_term,
     zmq_errno,
     zmq_getsockopt,
@@ -440,7 +441,7 @@ cdef class Router:
         zmq_ctx_set(self.context, ZMQ_MAX_SOCKETS, 65535)
 
     def __dealloc__(self):
-        self.close()
+        self.release()
         free(self.steps)
 
     # ------------------------------------------------------------ set up
@@ -463,8 +464,8 @@ cdef class Router:
             of the wire, for `Channel` to use and to give back.
         """
         cdef Worker *worker
-        cdef void *jobs
-        cdef void *sent
+        cdef void *jobs = NULL
+        cdef void *sent = NULL
         cdef size_t length = sizeof(int)
         if self.n_workers == self.most_workers:
             self.grow_workers()
@@ -481,20 +482,28 @@ cdef class Router:
             free(worker.counts)
             raise MemoryError
         name = f"inproc://{step}-{self.n_workers}-".encode()
-        # What a worker has been given is bounded by its credit.
-        worker.outbox = self.open_socket(name + b"jobs", 0, 0, True)
-        worker.inbox = self.open_socket(name + b"sent", 1, 1, True)
-        jobs = self.open_socket(name + b"jobs", 0, 0, False)
-        sent = self.open_socket(name + b"sent", max(1, send_ahead - 1), 1, False)
-        if zmq_getsockopt(worker.inbox, ZMQ_FD, &worker.fd, &length) < 0:
-            raise_zmq_error()
+        try:
+            # What a worker has been given is bounded by its credit.
+            worker.outbox = self.open_socket(name + b"jobs", 0, 0, True)
+            worker.inbox = self.open_socket(name + b"sent", 1, 1, True)
+            jobs = self.open_socket(name + b"jobs", 0, 0, False)
+            sent = self.open_socket(name + b"sent", max(1, send_ahead - 1), 1, False)
+            if zmq_getsockopt(worker.inbox, ZMQ_FD, &worker.fd, &length) < 0:
+                raise_zmq_error()
+        except OSError:
+            for socket in (
+                <size_t> worker.outbox, <size_t> worker.inbox, <size_t> jobs, <size_t> sent
+            ):
+                if socket:
+                    zmq_close(<void *> <size_t> socket)
+            free(worker.given)
+            free(worker.counts)
+            raise
         worker.credit = self.steps[step].prefetch or 1
         self.n_open_ends += 1
         self.n_workers += 1
         if step > 0:
             self.append(&self.steps[step].idle, self.n_workers - 1)
-        else:
-            self.steps[step].running += 1
         return <size_t> jobs, <size_t> sent, <size_t> worker.counts, <size_t> &self.flags
 
     def disconnect(self, size_t jobs, size_t sent):
@@ -545,6 +554,9 @@ cdef class Router:
         To be called after `run` has returned. The ZeroMQ context goes too, if
         every worker's end is closed.
         """
+        self.release()
+
+    cdef void release(self):
         cdef int i
         if self.closed:
             return
@@ -644,6 +656,12 @@ cdef class Router:
         if self.wake_write >= 0:
             write(self.wake_write, b"!", 1)
 
+    def shut_down(self):
+        """End every wait of a worker, after `run` has failed."""
+        raise_flag(&self.flags.producing_ended)
+        raise_flag(&self.flags.discarding)
+        zmq_ctx_shutdown(self.context)
+
     cdef int route(self) noexcept nogil:
         """Read what the workers have sent: how many messages, or -1 with zmq_errno()."""
         cdef int w, rc
@@ -736,7 +754,7 @@ cdef class Router:
             self.n_gone += 1
             if worker.step == 0:
                 self.producer_ended = True
-                step.running -= 1
+                step.running = 0
             else:
                 self.leave_list(w)
                 if worker.n_given:
@@ -809,6 +827,7 @@ cdef class Router:
             raise_flag(&self.flags.producing_ended)
             raise_flag(&self.flags.discarding)
         if worker.step == 0:
+            step.running = 1
             return 0
         step.done += header.jobs - n_failed
         if worker.n_given == 0:

@@ -2,11 +2,12 @@
 
 import argparse
 import re
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
+from traitlets import Container, Dict, HasTraits
 from traitlets.config import Config
-from traitlets.config.loader import DeferredConfigString
+from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 
 from .errors import ConfigurationError
 from .names import did_you_mean
@@ -34,10 +35,19 @@ def configuration_files(arguments: list[str]) -> list[str]:
     return parser.parse_known_args(arguments)[0].files
 
 
-def take_step_options(arguments: list[str], names: Iterable[str]) -> tuple[list[str], Config]:
+def take_step_options(
+    arguments: list[str], classes: Mapping[str, type | None]
+) -> tuple[list[str], Config]:
     """Take out ``--NAME.option=value`` where NAME is a step's.
 
     Traitlets takes only names that could be those of classes.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The command line.
+    classes : mapping of str to type
+        The class of each step, by the step's name; None if it could not be loaded.
 
     Returns
     -------
@@ -51,13 +61,12 @@ def take_step_options(arguments: list[str], names: Iterable[str]) -> tuple[list[
     ConfigurationError
         If one has no value.
     """
-    names = set(names)
     others: list[str] = []
-    taken: dict[str, dict[str, DeferredConfigString]] = {}
+    taken = Config()
     rest = iter(arguments)
     for argument in rest:
         name, dot, option = argument.removeprefix("--").partition(".")
-        if not (argument.startswith("--") and dot and name in names):
+        if not (argument.startswith("--") and dot and name in classes):
             others.append(argument)
             continue
         option, equals, value = option.partition("=")
@@ -65,12 +74,38 @@ def take_step_options(arguments: list[str], names: Iterable[str]) -> tuple[list[
             value = next(rest, "--")
             if value.startswith("--"):
                 raise ConfigurationError([f"command line: {argument} needs a value"])
-        taken.setdefault(name, {})[option] = DeferredConfigString(value)
-    return others, Config(taken)
+        *sections, option = option.split(".")
+        section = taken.setdefault(name, Config())
+        for nested in sections:
+            section = section[nested]
+        if _takes_several(classes[name], option) and not sections:
+            section[option] = DeferredConfigList([*section.get(option, []), value])
+        else:
+            section[option] = DeferredConfigString(value)
+    return others, taken
 
 
-def unknown_options(arguments: list[str], known: Iterable[str]) -> list[str]:
-    """One line for each option that is neither an alias, nor a flag, nor ``Class.option``."""
+def _takes_several(step_class: Any, option: str) -> bool:
+    if step_class is None or not issubclass(step_class, HasTraits):
+        return False
+    traits = step_class.class_traits()
+    return isinstance(traits.get(option), Container | Dict)
+
+
+def unknown_options(
+    arguments: list[str], known: Iterable[str], sections: Iterable[str]
+) -> list[str]:
+    """One line for each option that is neither an alias, nor a flag, nor ``Class.option``.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The command line, without the options of steps.
+    known : iterable of str
+        The aliases and flags.
+    sections : iterable of str
+        The names of steps and classes, to suggest.
+    """
     errors = []
     known = list(known)
     for argument in arguments:
@@ -80,4 +115,10 @@ def unknown_options(arguments: list[str], known: Iterable[str]) -> list[str]:
         if match and "." not in match[1] and match[1] not in known:
             nearest = did_you_mean(match[1], [name for name in known if len(name) > 1])
             errors.append(f"command line: unknown option {argument!r}{nearest}")
+        elif match and "." in match[1] and not match[1][0].isupper():
+            section = match[1].partition(".")[0]
+            nearest = did_you_mean(section, sections)
+            errors.append(
+                f"command line: {argument!r}: no step and no class is named {section!r}{nearest}"
+            )
     return errors

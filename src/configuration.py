@@ -75,9 +75,11 @@ def importable_from(paths: Iterable[str | Path]) -> Iterator[None]:
     """
     directories = [str(Path(path).expanduser().resolve().parent) for path in paths]
     added = list(dict.fromkeys([*directories, str(Path.cwd())]))
-    before = list(sys.path)
     sys.path[:0] = added
     try:
         yield
     finally:
-        sys.path[:] = [entry for entry in sys.path if entry in before or entry not in added]
+        # The first of each, which are those; a step may have added others.
+        for directory in added:
+            if directory in sys.path:
+                sys.path.remove(directory)

@@ -49,8 +49,8 @@ class StepError(RuntimeError):
         super().__init__(f"step {step!r} {what}{where}")
 
 
-class ProductionEnded(BaseException):
-    """Raised in a producer's ``send_msg`` when the run is to end.
+class RunEnded(BaseException):
+    """Raised in ``send_msg`` when the run is to end: in a producer, or when it has failed.
 
     Not an `Exception`, so that no ``except Exception`` in a step keeps it.
     """

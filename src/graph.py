@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from traitlets.config import Config, Configurable
+from traitlets.config import Config
 
 from .errors import ConfigurationError
 from .names import did_you_mean
@@ -111,7 +111,7 @@ class Graph:
             With every mistake that was found.
         """
         command_line = command_line or Config()
-        reader = _Reader({**config.get("Pipeline", {}), **command_line.get("Pipeline", {})})
+        reader = _Reader(config.get("Pipeline"), command_line.get("Pipeline"))
         errors = list(reader.errors)
         classes = {draft.name: draft.step_class for draft in reader.drafts if draft.step_class}
         names = [draft.name for draft in reader.drafts]
@@ -178,20 +178,12 @@ class Graph:
         return ranks
 
 
-def configured_classes(config: Config) -> list[type[Configurable]]:
-    """The configurable classes of the steps, as far as they can be loaded.
+def configured_classes(config: Config) -> dict[str, type | None]:
+    """The class of each step by the step's name, None for those that cannot be loaded.
 
     For the help text, which has to work with a configuration that is wrong.
     """
-    drafts = _Reader(config.get("Pipeline", {})).drafts
-    classes = (draft.step_class for draft in drafts)
-    return list(
-        dict.fromkeys(
-            step_class
-            for step_class in classes
-            if step_class is not None and issubclass(step_class, Configurable)
-        )
-    )
+    return {draft.name: draft.step_class for draft in _Reader(config.get("Pipeline")).drafts}
 
 
 @dataclasses.dataclass
@@ -208,9 +200,10 @@ class _Draft:
 class _Reader:
     """Reads the section ``Pipeline`` and notes every mistake."""
 
-    def __init__(self, section: Mapping[str, Any]) -> None:
+    def __init__(self, section: Any, command_line: Mapping[str, Any] | None = None) -> None:
         self.errors: list[str] = []
         self.drafts: list[_Draft] = []
+        section = {**(section if isinstance(section, Mapping) else {}), **(command_line or {})}
         # What is wrong with it is found with the other options of the pipeline.
         self.serialization: Serialization = section.get("serialization", "pickle")
         if not any(key in section for key in GRAPH_KEYS):
@@ -298,6 +291,12 @@ class _Reader:
                 draft.step_class = load_class(conf["class"], conf.get("module"))
             except ConfigurationError as error:
                 self.errors += [f"{where}: {line}" for line in error.errors]
+            else:
+                if draft.step_class.__name__ in RESERVED_NAMES:
+                    self.errors.append(
+                        f"{where}: the class {draft.step_class.__name__!r} has the name of a "
+                        "section of the configuration; give it another"
+                    )
         self.drafts.append(draft)
 
     def _check_names(self) -> None:

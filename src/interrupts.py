@@ -42,7 +42,9 @@ def interruptible(executor: Executor) -> Iterator[None]:
             signal.Signals(number).name,
         )
 
-    previous = {number: signal.signal(number, handle) for number in SIGNALS}
+    # A shell makes the jobs that it starts in the background ignore SIGINT.
+    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handle) for number in handled}
     try:
         yield
     finally:

@@ -23,7 +23,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     str
         For example ``" (did you mean 'nb_thread'?)"``; empty if nothing is near.
     """
-    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    by_lower_case: dict[str, str] = {}
+    for candidate in known:
+        by_lower_case.setdefault(candidate.lower(), candidate)
     near = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
     if near:
         return f" (did you mean {by_lower_case[near[0]]!r}?)"

@@ -42,13 +42,15 @@ def check_options(config: Config, classes: Mapping[str, type], names: Iterable[s
             if step_class is None:
                 continue
             if issubclass(step_class, Configurable):
-                errors += _check_section(f"step {section!r}", content, [step_class])
+                errors += _check_name(step_class)
+                errors += _check_section(f"step {section!r}", Config(content), [step_class])
             elif content:
                 errors.append(
                     f"step {section!r}: its class {step_class.__name__!r} takes no options; "
                     "it is no ctapipe.core.Component"
                 )
         elif section in configurables:
+            errors += _check_name(configurables[section][0])
             errors += _check_section(section, content, configurables[section])
         elif content:
             step_classes = [step_class.__name__ for step_class in classes.values()]
@@ -81,12 +83,21 @@ def config_of_step(config: Config, command_line: Config, name: str, step_class: 
         merged.merge(copy.deepcopy(source))
         own = source.get(name)
         if own and name != step_class.__name__:
-            merged.merge(Config({step_class.__name__: copy.deepcopy(dict(own))}))
+            merged.merge(Config({step_class.__name__: Config(copy.deepcopy(own))}))
     # Its options are the pipeline's; the sections in it can be the step's.
     section = merged.pop("Pipeline", {})
     nested = {key: value for key, value in section.items() if isinstance(value, Config)}
     merged.merge(Config({"Pipeline": nested}))
     return merged
+
+
+def _check_name(configurable: type[Configurable]) -> list[str]:
+    if configurable.__name__[0].isupper():
+        return []
+    return [
+        f"the options of the class {configurable.__name__!r} cannot be set: its name must begin "
+        "with a capital letter"
+    ]
 
 
 def _loaded_configurables() -> dict[str, list[type[Configurable]]]:

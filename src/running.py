@@ -38,7 +38,7 @@ def execute(executor: Executor, gui_address: str, label: str) -> None:
     ConfigurationError, StepError, KeyboardInterrupt
         As `Executor.run`.
     """
-    with StatusPublisher(executor, gui_address, label), interruptible(executor):
+    with interruptible(executor), StatusPublisher(executor, gui_address, label):
         executor.run()
 
 

@@ -126,8 +126,10 @@ class StatusPublisher:
         trace: TracebackType | None,
     ) -> None:
         self._ended.set()
-        self._thread.join()
-        self._context.term()
+        try:
+            self._thread.join()
+        finally:
+            self._context.term()
 
     def _publish(self) -> None:
         silence_s = 0.0

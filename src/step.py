@@ -111,7 +111,7 @@ class Step:
 
         Raises
         ------
-        ProductionEnded
+        RunEnded
             If a message was to be sent after the end.
         Exception
             Whatever the user's code raises.

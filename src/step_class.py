@@ -6,6 +6,7 @@ import inspect
 import pkgutil
 import sys
 import traceback
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -80,11 +81,11 @@ def _import(module_name: str) -> ModuleType:
                 ]
             ) from None
         raise _import_failed(module_name, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _import_failed(module_name, error) from error
 
 
-def _import_failed(module_name: str, error: Exception) -> ConfigurationError:
+def _import_failed(module_name: str, error: BaseException) -> ConfigurationError:
     if isinstance(error, SyntaxError):
         where = f"{error.filename}, line {error.lineno}"
     else:
@@ -107,7 +108,9 @@ def _forget_namesake(module_name: str) -> None:
     if getattr(loaded, "__file__", None) is None:
         return
     found = importlib.machinery.PathFinder.find_spec(module_name)
-    if found is not None and found.origin != loaded.__file__:
+    if found is None or found.origin is None or loaded.__file__ is None:
+        return
+    if Path(found.origin).resolve() != Path(loaded.__file__).resolve():
         del sys.modules[module_name]
 
 

@@ -13,7 +13,7 @@ from ctapipe.core import Provenance, Tool
 from ctapipe.core.traits import Path, Unicode
 from traitlets import Any as AnyValue
 from traitlets import Enum, TraitError
-from traitlets.config import Application, Config
+from traitlets.config import Application, Config, Configurable
 
 from .command_line import configuration_files, take_step_options, unknown_options
 from .configuration import importable_from, read_configuration
@@ -115,10 +115,16 @@ class Pipeline(Tool):
         for path in files:
             config.merge(read_configuration(path))
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
-        self.classes += configured_classes(config)
+        classes = configured_classes(config)
+        self.classes += [
+            step_class
+            for step_class in dict.fromkeys(classes.values())
+            if step_class is not None and issubclass(step_class, Configurable)
+        ]
 
-        others, step_options = take_step_options(arguments, _step_names(config))
-        errors = unknown_options(others, self._known_options())
+        others, step_options = take_step_options(arguments, classes)
+        sections = [*classes, *(configurable.__name__ for configurable in self.classes)]
+        errors = unknown_options(others, self._known_options(), sections)
         if not errors or any(argument in HELP for argument in others):
             errors += self._parse(others)
         command_line = Config(self.cli_config)
@@ -225,14 +231,6 @@ def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
             return first
         first = first.tb_next
     return trace
-
-
-def _step_names(config: Config) -> list[str]:
-    section = config.get("Pipeline", {})
-    stagers = section.get("stagers_conf")
-    confs = [section.get("producer_conf"), section.get("consumer_conf")]
-    confs += stagers if isinstance(stagers, list) else []
-    return [conf["name"] for conf in confs if isinstance(conf, dict) and "name" in conf]
 
 
 def main() -> None:

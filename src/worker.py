@@ -1,13 +1,24 @@
 """One worker: a thread that makes a step's calls and talks to the router."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 
 from ._channel import STOP, Channel
-from .errors import ConfigurationError, ProductionEnded, StepError
+from .errors import ConfigurationError, RunEnded, StepError
 from .step import Step
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "wait_for"]
+
+# A signal that comes just before the main thread begins to wait for a lock is not handled
+# before that wait ends.
+LONGEST_DEAFNESS_S = 0.5
+
+
+def wait_for(event: threading.Event) -> None:
+    """Wait in the main thread, so that a signal is handled whenever it comes."""
+    while not event.wait(LONGEST_DEAFNESS_S):
+        pass
 
 
 class Worker:
@@ -51,8 +62,8 @@ class Worker:
 
     def join(self) -> None:
         """Wait for the thread's end, if it was started."""
-        if self._thread.ident is not None:
-            self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(LONGEST_DEAFNESS_S)
 
     def _live(self) -> None:
         self._channel.open()
@@ -65,10 +76,12 @@ class Worker:
         self.initialized.set()
         self.may_work.wait()
         try:
-            if ready:
-                self._work()
+            with contextlib.suppress(RunEnded):
+                if ready:
+                    self._work()
         finally:
-            self._channel.goodbye()
+            with contextlib.suppress(RunEnded):
+                self._channel.goodbye()
             self.may_finish.wait()
             try:
                 self._step.finish()
@@ -82,8 +95,8 @@ class Worker:
             return
         try:
             self._step.produce(lambda: channel.production_ended)
-        except ProductionEnded:
-            pass
+        except RunEnded:
+            raise
         except BaseException as error:
             self._on_error(self._step.failure("run", error))
             channel.acknowledge(failed=True)
@@ -103,6 +116,8 @@ class Worker:
                 del message
                 acknowledge()
                 call = "receive"
+        except RunEnded:
+            raise
         except BaseException as error:
             self._on_error(self._step.failure(call, error, channel.event))
             acknowledge(failed=True)

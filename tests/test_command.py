@@ -12,7 +12,7 @@ import yaml
 
 STEPS = '''
 from ctapipe.core import Component
-from ctapipe.core.traits import Int, Unicode
+from ctapipe.core.traits import Int, List, Unicode
 
 
 class Numbers(Component):
@@ -24,16 +24,23 @@ class Numbers(Component):
         yield from range(self.max_events)
 
 
+class Offset(Component):
+    """Part of a step."""
+
+    value = Int(0).tag(config=True)
+
+
 class Scale(Component):
     """Multiplies."""
 
     factor = Int(2, help="What to multiply each number with").tag(config=True)
+    offsets = List(Int(), help="What to add").tag(config=True)
 
     def init(self):
         self.log.info("factor is %d", self.factor)
 
     def run(self, number):
-        return number * self.factor
+        return number * self.factor + sum(self.offsets) + Offset(parent=self).value
 
 
 class Fails:
@@ -150,6 +157,9 @@ def test_steps_in_the_current_directory(command, tmp_path, files):
         (["--scale.factor=5"], [0, 5, 10, 15, 20]),
         (["--scale.factor", "5"], [0, 5, 10, 15, 20]),
         (["--scale.factor=5", "--Scale.factor=7"], [0, 5, 10, 15, 20]),
+        (["--scale.offsets=1", "--scale.offsets=10"], [11, 13, 15, 17, 19]),
+        (["--Scale.offsets=1", "--Scale.offsets=10"], [11, 13, 15, 17, 19]),
+        (["--scale.Offset.value=3"], [3, 5, 7, 9, 11]),
         (["--executor=sequential"], [0, 2, 4, 6, 8]),
         (["--Pipeline.executor=sequential"], [0, 2, 4, 6, 8]),
         (["--gui_address=tcp://localhost:1"], [0, 2, 4, 6, 8]),
@@ -169,6 +179,13 @@ def test_a_later_file_wins_and_the_command_line_wins_over_both(command, tmp_path
     assert written(tmp_path) == [0, 4]
     assert command(*configs, "--Scale.factor=6").returncode == 0
     assert written(tmp_path) == [0, 6]
+
+
+def test_a_section_within_that_of_a_step(command, tmp_path, files):
+    (files / "nested.json").write_text('{"scale": {"Offset": {"value": 5}}}')
+    done = command("--config=elsewhere/conf.json", "--config=elsewhere/nested.json")
+    assert done.returncode == 0, done.stderr
+    assert written(tmp_path) == [5, 7, 9, 11, 13]
 
 
 def test_the_log_shows_the_steps_and_ends_with_the_table(command, tmp_path):
@@ -305,6 +322,10 @@ def test_help_all_works_with_a_configuration_that_is_wrong(command, files):
         (
             ["-c", "elsewhere/conf.json", "--Numbers.max_events=0"],
             "max_events' trait of a Numbers instance should not be less than 1",
+        ),
+        (
+            ["-c", "elsewhere/conf.json", "--scal.factor=3"],
+            "no step and no class is named 'scal' (did you mean 'scale'?)",
         ),
         (
             ["-c", "elsewhere/conf.json", "--scale.factor"],

@@ -1,13 +1,22 @@
 """What happens when a step fails: everything stops, everything is finished, once."""
 
 import contextlib
+import errno
+import logging
+import os
+import resource
 import threading
+import time
 
 import pytest
 from ctapipe.core import Component, ToolConfigurationError
 from ctapipe.core.traits import Int
+from traitlets.config import Config
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
+from ctapipe.pipeline._router import Router
+from ctapipe.pipeline.executors import EXECUTORS, threads
+from ctapipe.pipeline.graph import Graph
 
 
 @pytest.fixture(params=["threads", "sequential"])
@@ -249,6 +258,67 @@ def test_a_message_that_cannot_be_pickled_names_its_type():
     assert "while pickling a function" in failure.value.__cause__.__notes__[0]
 
 
+def test_a_router_that_fails_ends_the_run(monkeypatch):
+    """For example when memory runs out: no worker waits for it for ever."""
+
+    class Failing(Router):
+        def run(self):
+            raise OSError(errno.ENOMEM, "out of memory")
+
+    monkeypatch.setattr(threads, "Router", Failing)
+    calls = Calls()
+    with pytest.raises(OSError, match="out of memory"):
+        run(
+            [
+                calls.step("Producer", Forever.run),
+                {"class": calls.step("Stage", Pass.run), "nb_thread": 3},
+                calls.step("Consumer", lambda self, message: None),
+            ]
+        )
+    calls.assert_each_finished_once()
+
+
+def test_too_many_workers_for_the_file_descriptors_there_are():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = max(int(name) for name in os.listdir("/dev/fd")) + 1
+    # So that the limit is met in the middle of a worker's four sockets, too.
+    for limit in range(in_use + 40, in_use + 44):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        try:
+            with pytest.raises(ConfigurationError, match="102 workers need more file descriptors"):
+                run([Forever, {"class": Pass, "nb_thread": 100}, consumer()])
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_time_of_a_producer_that_fails_is_counted_once(executor):
+    class Producer:
+        def run(self):
+            began = time.monotonic()
+            while time.monotonic() - began < 0.05:
+                pass
+            raise ValueError
+
+    graph = Graph.from_config(
+        Config(
+            {
+                "Pipeline": {
+                    "producer_conf": {"name": "P", "class": Producer},
+                    "stagers_conf": [{"name": "S", "class": Pass}],
+                    "consumer_conf": {"name": "C", "class": Pass},
+                }
+            }
+        )
+    )
+    runner = EXECUTORS[executor](graph, logging.getLogger("ctapipe.pipeline"))
+    with pytest.raises(StepError):
+        runner.run()
+    counters = runner.counters()[0]
+    assert 0.05 <= counters["busy_s"] <= runner.elapsed_s
+    assert counters["failed"] == 1
+    assert counters["running"] == 0
+
+
 class CannotBeLoaded:
     def __reduce__(self):
         return (int, ("no number",))
@@ -310,10 +380,10 @@ def test_a_class_that_raises_when_created_is_a_failure_of_its_step(executor):
         run([Forever, Bad, Pass], executor=executor)
 
 
-def test_an_exit_in_a_step_is_a_failure():
+def test_an_exit_in_a_step_is_a_failure(executor):
     class Exits:
         def run(self, message):
             raise SystemExit(0)
 
     with pytest.raises(StepError, match="'Exits' raised SystemExit"):
-        run([Forever, Exits, consumer()])
+        run([Forever, Exits, consumer()], executor=executor)

@@ -1,7 +1,9 @@
 """Configurations: what they mean, and every mistake in them."""
 
 import copy
+import importlib
 import re
+import sys
 
 import pytest
 from ctapipe.core import Component
@@ -125,6 +127,7 @@ FIRST = (P, "stagers_conf", 0)
 MISTAKES = [
     ((P, "producer_conf"), ..., r"Pipeline.producer_conf is missing"),
     ((P, "consumer_conf"), ..., r"Pipeline.consumer_conf is missing"),
+    ((*FIRST, "name"), ["A"], r"stagers_conf\[0\]: 'name' must be a text"),
     ((P, "stagers_conf"), ..., r"Pipeline.stagers_conf is missing"),
     ((P, "stagers_conf"), [], r"Pipeline.stagers_conf is missing"),
     ((P, "stagers_conf"), {"a": 1}, r"stagers_conf must be a list of steps, not {'a': 1}"),
@@ -209,9 +212,59 @@ def test_what_is_no_configuration(value):
         run(value)
 
 
-def test_a_configuration_without_a_pipeline():
+@pytest.mark.parametrize("conf", [{}, {"Pipeline": 5}, {"Pipeline": None}, {"Pipeline": {}}])
+def test_a_configuration_without_a_pipeline(conf):
     with pytest.raises(ConfigurationError, match="no pipeline is configured"):
-        graph_of({})
+        graph_of(conf)
+
+
+class lower(Component):
+    """A class whose options traitlets does not take."""
+
+    a = Int(1).tag(config=True)
+
+    def run(self, message):
+        return message
+
+
+@pytest.mark.parametrize("section", ["lower", "CLEAN"])
+def test_options_of_a_class_that_cannot_have_any_are_an_error(section):
+    conf = configuration()
+    conf["Pipeline"]["stagers_conf"][0]["class"] = "lower"
+    conf[section] = {"a": 2}
+    with pytest.raises(ConfigurationError, match="'lower' cannot be set: .* a capital letter"):
+        graph_of(conf)
+
+
+def test_a_module_that_exits_when_imported(tmp_path, monkeypatch):
+    (tmp_path / "script_steps.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    conf = configuration()
+    conf["Pipeline"]["stagers_conf"][0]["module"] = "script_steps"
+    with pytest.raises(ConfigurationError, match=r"'script_steps' cannot be imported: SystemExit"):
+        graph_of(conf)
+
+
+def test_the_python_path_is_as_before_after_a_run():
+    before = list(sys.path)
+    with pytest.raises(ConfigurationError):
+        run({})
+    run(configuration())
+    assert sys.path == before
+
+
+def test_a_module_behind_a_link_is_not_imported_again(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "linked_steps.py").write_text(
+        "class Stage:\n    def run(self, message):\n        return message\n"
+    )
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.syspath_prepend(tmp_path / "real")
+    module = importlib.import_module("linked_steps")
+    monkeypatch.syspath_prepend(tmp_path / "link")
+    conf = configuration()
+    conf["Pipeline"]["stagers_conf"][0]["module"] = "linked_steps"
+    assert graph_of(conf).steps[1].step_class is module.Stage
 
 
 def test_a_module_that_cannot_be_imported_says_where(tmp_path, monkeypatch):

@@ -53,6 +53,16 @@ class Count:
 """
 
 
+# Whatever runs the tests may have been started with SIGINT ignored, as background jobs are.
+COMMAND = """
+import signal
+from ctapipe.pipeline.tool import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
 def configuration(stage, n_threads):
     return {
         "Pipeline": {
@@ -74,7 +84,7 @@ def start(tmp_path):
         (tmp_path / "steps.py").write_text(STEPS)
         (tmp_path / "conf.json").write_text(json.dumps(configuration(stage, n_threads)))
         process = subprocess.Popen(
-            [sys.executable, "-m", "ctapipe.pipeline", "--config=conf.json", *arguments],
+            [sys.executable, "-c", COMMAND, "--config=conf.json", *arguments],
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
@@ -108,6 +118,40 @@ def test_what_was_sent_runs_out_and_everything_is_finished(start, tmp_path, numb
     assert (tmp_path / "finished.producer").exists()
     workers = 2 if executor == "threads" else 1
     assert (tmp_path / "finished.stage").read_text() == workers * "x"
+
+
+def test_a_signal_that_another_thread_receives_is_handled(tmp_path):
+    """As one that comes just before the main thread waits, it does not end that wait."""
+    script = """
+import os, signal
+from ctapipe.pipeline import run
+
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+class Forever:
+    def run(self):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            yield 1
+
+class Pass:
+    def run(self, number):
+        return number
+
+class End:
+    def run(self, number):
+        pass
+
+try:
+    run([Forever, Pass, End])
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "interrupted\n", done.stderr
 
 
 @pytest.mark.parametrize("executor", ["threads", "sequential"])

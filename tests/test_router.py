@@ -147,6 +147,7 @@ class RouterMachine(RuleBasedStateMachine):
         for channel in self.channels:
             channel.open()
         self.channels[0].start_producing()
+        self.router.turn()
         self.model = Model(steps, workers, prefetch)
         self.n_events = 0
         self.n_messages = 0

@@ -74,6 +74,8 @@ class Executor(ABC):
 
     def interrupt(self) -> None:
         """Stop the producer, and let what it has sent run out."""
+        if self._ended:
+            return
         self._interrupted = True
         self.state = "stopping"
         self._end_production()

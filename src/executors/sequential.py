@@ -3,14 +3,18 @@
 import contextlib
 import functools
 import time
+from bdb import BdbQuit
 from collections import deque
 from typing import Any, ClassVar
 
-from ..errors import ProductionEnded
+from ..errors import RunEnded
 from ..step import Step, create_steps
 from .executor import Executor
 
 __all__ = ["Sequential"]
+
+# A KeyboardInterrupt is the user's.
+FAILURES = (Exception, SystemExit)
 
 
 class Sequential(Executor):
@@ -58,7 +62,7 @@ class Sequential(Executor):
                 called.append(step)
                 try:
                     step.init()
-                except Exception as error:
+                except FAILURES as error:
                     self._errors.append(step.failure("init", error))
                     return
             if not self._interrupted:
@@ -68,7 +72,7 @@ class Sequential(Executor):
             for step in called:
                 try:
                     step.finish()
-                except Exception as error:
+                except FAILURES as error:
                     self._errors.append(step.failure("finish", error))
 
     def _produce(self) -> None:
@@ -76,9 +80,11 @@ class Sequential(Executor):
         counters["running"] = 1
         self._resumed = time.monotonic()
         try:
-            with contextlib.suppress(ProductionEnded):
+            with contextlib.suppress(RunEnded):
                 self._steps[0].produce(lambda: self._ending)
-        except Exception as error:
+        except BdbQuit:
+            raise KeyboardInterrupt from None
+        except FAILURES as error:
             counters["failed"] += 1
             self._errors.append(self._steps[0].failure("run", error))
         finally:
@@ -87,7 +93,7 @@ class Sequential(Executor):
 
     def _produced(self, target: int, message: Any) -> None:
         if self._ending:
-            raise ProductionEnded
+            raise RunEnded
         counters = self._counters[0]
         counters["busy_s"] += time.monotonic() - self._resumed
         counters["done"] += 1
@@ -114,13 +120,16 @@ class Sequential(Executor):
         try:
             step.process(message)
             counters["done"] += 1
-        except Exception as error:
+        except BdbQuit:
+            # The user has left the debugger.
+            raise KeyboardInterrupt from None
+        except FAILURES as error:
             counters["failed"] += 1
             self._errors.append(step.failure("run", error, self._events["sent"] - 1))
             self._ending = True
             self._queue.clear()
             # It passes through the producer, which must not take it for its own.
-            raise ProductionEnded from None
+            raise RunEnded from None
         finally:
             counters["busy_s"] += time.monotonic() - began
             counters["running"] = 0

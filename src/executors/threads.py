@@ -1,5 +1,6 @@
 """Every worker in a thread of its own; messages go through the compiled router."""
 
+import errno
 import threading
 from typing import Any, ClassVar
 
@@ -8,12 +9,12 @@ from .._router import Router
 from ..errors import ConfigurationError, StepError
 from ..graph import UNLIMITED, StepSpec
 from ..step import create_steps
-from ..worker import Worker
+from ..worker import Worker, wait_for
 from .executor import Executor
 
 __all__ = ["Threads"]
 
-MOST_SEND_AHEAD = 128
+MOST_SEND_AHEAD = 64
 
 
 class Threads(Executor):
@@ -62,7 +63,7 @@ class Threads(Executor):
                 self._routed.set()
             for worker in workers:
                 worker.may_work.set()
-            self._routed.wait()
+            wait_for(self._routed)
             for spec in self.graph.steps:
                 of_step = self._of_step(spec)
                 for worker in of_step:
@@ -92,7 +93,7 @@ class Threads(Executor):
             for worker in of_step:
                 worker.start()
             for worker in of_step:
-                worker.initialized.wait()
+                wait_for(worker.initialized)
             if self._errors or self._interrupted:
                 return False
         return True
@@ -117,6 +118,17 @@ class Threads(Executor):
                 zip(specs, (channel.send for channel in self._channels), strict=True),
                 self.log,
             )
+        except OSError as error:
+            self._close()
+            if error.errno != errno.EMFILE:
+                raise
+            raise ConfigurationError(
+                [
+                    f"{len(specs)} workers need more file descriptors than this process may "
+                    f"open, about {4 * len(specs)}: lower 'nb_thread', or raise the limit with "
+                    "ulimit -n"
+                ]
+            ) from None
         except BaseException:
             self._close()
             raise
@@ -126,15 +138,16 @@ class Threads(Executor):
         ]
 
     def _send_ahead(self, spec: StepSpec) -> int:
-        """What may be under way to the router: no more than may wait there."""
+        """What may be under way to the router: half of what may wait there."""
         limits = [self.graph.steps[self.graph.index(name)].queue_limit for name in spec.next_steps]
-        return min([MOST_SEND_AHEAD, *(limit for limit in limits if limit != UNLIMITED)])
+        return min([MOST_SEND_AHEAD, *(limit // 2 for limit in limits if limit != UNLIMITED)])
 
     def _route(self) -> None:
         try:
             self._router.run()
         except OSError as error:
             self._router_error = error
+            self._router.shut_down()
         finally:
             self._routed.set()
 

@@ -1,0 +1,145 @@
+"""What is measured: the steps of a pipeline, and how many messages go through it.
+
+A workload says nothing of who runs it: this package and everything that it is compared with
+call the same methods of the same classes.
+"""
+
+import dataclasses
+import itertools
+import threading
+import time
+
+import numpy as np
+
+__all__ = [
+    "ARRAY",
+    "Pass",
+    "Workload",
+    "arrays",
+    "one_at_a_time",
+    "pure_python",
+    "small_messages",
+    "waiting",
+]
+
+# 630 kB: as the signals of one LST.
+ARRAY = np.ones(157_500, dtype=np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """The steps to run.
+
+    Parameters
+    ----------
+    n : int
+        How many messages the producer sends.
+    producer, stage, consumer : type
+        Classes as in a pipeline; the consumer counts what it gets in ``received``.
+    """
+
+    n: int
+    producer: type
+    stage: type
+    consumer: type
+
+
+class Pass:
+    """A stage that does nothing. Not local, so that processes can import it."""
+
+    def run(self, message):
+        return message
+
+
+def _workload(n, messages, stage):
+    class Producer:
+        def run(self):
+            yield from messages
+
+    class Consumer:
+        received = 0
+
+        def run(self, message):
+            Consumer.received += 1
+
+    return Workload(n, Producer, stage, Consumer)
+
+
+def small_messages(n):
+    """Whole numbers through steps that do nothing."""
+    return _workload(n, range(n), Pass)
+
+
+def arrays(n):
+    """The same array again and again through steps that do nothing."""
+    return _workload(n, itertools.repeat(ARRAY, n), Pass)
+
+
+def waiting(n):
+    """A stage that waits for 1 ms, without the GIL."""
+
+    class Wait:
+        def run(self, message):
+            time.sleep(0.001)
+            return message
+
+    return _workload(n, range(n), Wait)
+
+
+def pure_python(n):
+    """A stage that computes for 1 ms, in Python."""
+    n_loops = _loops_per_ms()
+
+    class Compute:
+        def run(self, message):
+            _loop(n_loops)
+            return message
+
+    return _workload(n, range(n), Compute)
+
+
+def one_at_a_time(n):
+    """A producer that waits until its message has arrived before it sends the next.
+
+    The consumer collects how long each was under way in ``latencies``, ns.
+    """
+    # Held while a message is under way.
+    under_way = _acquired_lock()
+
+    class Producer:
+        def run(self):
+            for _ in range(n):
+                yield time.perf_counter_ns()
+                under_way.acquire()
+
+    class Consumer:
+        received = 0
+        latencies = []  # noqa: RUF012
+
+        def run(self, sent_at):
+            Consumer.latencies.append(time.perf_counter_ns() - sent_at)
+            Consumer.received += 1
+            under_way.release()
+
+    return Workload(n, Producer, Pass, Consumer)
+
+
+def _acquired_lock():
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+def _loop(n):
+    while n:
+        n -= 1
+
+
+def _loops_per_ms():
+    n_loops = 100_000
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        _loop(n_loops)
+        times.append(time.perf_counter() - began)
+    return int(n_loops * 0.001 / min(times))
