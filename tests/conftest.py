@@ -3,6 +3,7 @@
 import io
 import os
 import subprocess
+import sys
 import threading
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -54,4 +55,6 @@ def command(tmp_path, monkeypatch):
             arguments, returncode, stdout.getvalue(), stderr.getvalue()
         )
 
-    return call
+    yield call
+    # Other tests have modules of this name, too.
+    sys.modules.pop("steps", None)
