@@ -606,7 +606,7 @@ cdef class Router:
         OSError
             If a socket fails or memory runs out.
         """
-        cdef int found
+        cdef int found = 0
         cdef int spins = 0
         with nogil:
             while self.n_gone < self.n_workers:

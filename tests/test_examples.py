@@ -2,6 +2,8 @@
 
 import functools
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -189,3 +191,24 @@ class TestTelescopeTypes:
         peaks = {step["name"]: step["queue_peak"] for step in summary["steps"]}
         assert peaks["LST_DUMP"] <= 10
         assert workers(summary)["OTHER_DUMP"] == 2
+
+
+def test_output_that_nobody_reads_any_more_ends_the_run_without_a_traceback(tmp_path):
+    """As with ``| head``."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "ctapipe.pipeline"),
+            *(f"--config={TOY}", "--FakeProducer.max_events=5000"),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "event_id" in process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1
+    assert "step 'TABLE' raised BrokenPipeError" in errors
+    assert "Traceback" not in errors
