@@ -17,12 +17,15 @@ class Bar:
         ``ROW.NAME``.
     ratio : str
         What is compared with what.
+    guard : float
+        What must hold even on a busy machine: less than the bar.
     at_least, at_most : float, optional
         The bar: one of the two.
     """
 
     name: str
     ratio: str
+    guard: float
     at_least: float | None = None
     at_most: float | None = None
 
@@ -40,6 +43,10 @@ class Bar:
         if self.at_least is not None:
             return ratio >= self.at_least
         return ratio <= self.at_most
+
+    def is_guarded(self, ratio):
+        """Whether a measured ratio is within the guard."""
+        return ratio >= self.guard if self.at_least is not None else ratio <= self.guard
 
     def best(self, ratios):
         """The one of the ratios that is the furthest on the right side."""

@@ -86,12 +86,16 @@ cdef enum:
     NOBODY = -1
     # So that one busy worker cannot keep the router from the others.
     READ_AT_ONCE = 64
+    # A power of two.
     MOST_CREDIT = 256
     # How often to look for a message before going to sleep: some tens of µs.
     SPINS = 1000
 
 # How much work may wait behind a running job, in ns (see docs/how_it_works.rst).
 cdef uint64_t WORK_AHEAD = 200_000
+
+# About what it takes to wake a sleeping thread, in ns.
+cdef uint64_t WAKING_UP = 5_000
 
 
 # ---------------------------------------------------------------- messages
@@ -334,8 +338,10 @@ cdef struct Worker:
     # The message that found its destination full, until there is room for it.
     Message parked
     bint is_parked
-    # What it was given and has not acknowledged, oldest first (a ring).
+    # What it was given and has not acknowledged, oldest first: a ring, as long as a
+    # power of two, of which the mask is one less.
     uint64_t *given
+    uint32_t given_mask
     uint32_t given_first
     uint32_t n_given
     uint32_t credit
@@ -473,9 +479,10 @@ cdef class Router:
         memset(worker, 0, sizeof(Worker))
         worker.step = step
         worker.next = worker.previous = NOBODY
-        worker.given = <uint64_t *> calloc(
-            max(MOST_CREDIT, self.steps[step].prefetch), sizeof(uint64_t)
-        )
+        worker.given_mask = MOST_CREDIT - 1
+        while worker.given_mask < self.steps[step].prefetch:
+            worker.given_mask = 2 * worker.given_mask + 1
+        worker.given = <uint64_t *> calloc(worker.given_mask + 1, sizeof(uint64_t))
         worker.counts = <wire_counts *> calloc(1, sizeof(wire_counts))
         if worker.given is NULL or worker.counts is NULL:
             free(worker.given)
@@ -793,9 +800,7 @@ cdef class Router:
         cdef Step *step = &self.steps[worker.step]
         cdef wire_header *header = header_of(message)
         header.kind = WIRE_JOB
-        worker.given[
-            (worker.given_first + worker.n_given) % self.most_credit(step)
-        ] = header.value
+        worker.given[(worker.given_first + worker.n_given) & worker.given_mask] = header.value
         worker.n_given += 1
         if worker.n_given == 1:
             step.running += 1
@@ -816,7 +821,7 @@ cdef class Router:
         step.busy += header.value
         for i in range(header.jobs):
             event = worker.given[worker.given_first]
-            worker.given_first = (worker.given_first + 1) % self.most_credit(step)
+            worker.given_first = (worker.given_first + 1) & worker.given_mask
             worker.n_given -= 1
             self.in_flight -= 1
             last = remove_descendant(&self.living, event)
@@ -854,9 +859,6 @@ cdef class Router:
             most = min(most, <uint64_t> step.queue_limit)
         worker.job_time = max(job_time, (worker.job_time + job_time) // 2)
         worker.credit = <uint32_t> min(most, 1 + WORK_AHEAD // (worker.job_time + 1))
-
-    cdef inline uint32_t most_credit(self, Step *step) noexcept nogil:
-        return max(MOST_CREDIT, step.prefetch)
 
     cdef int dispatch(self, Step *step) noexcept nogil:
         """Give queued messages to available workers; let parked ones move up."""
@@ -944,10 +946,14 @@ cdef class Router:
         worker.list = NULL
 
     cdef inline int take_available(self, Step *step) noexcept nogil:
-        """The least recently used worker that would take a message, or NOBODY."""
-        cdef int w = step.idle.first
-        if w == NOBODY:
-            w = step.ready.first
+        """The least recently used worker that would take a message, or NOBODY.
+
+        An idle one, but where to wake it would take longer than the job.
+        """
+        cdef int w = step.ready.first
+        if w == NOBODY or not 0 < self.workers[w].job_time < WAKING_UP:
+            if step.idle.first != NOBODY:
+                w = step.idle.first
         if w != NOBODY:
             self.leave_list(w)
         return w
