@@ -281,6 +281,7 @@ def test_a_router_that_fails_ends_the_run(monkeypatch):
 def test_too_many_workers_for_the_file_descriptors_there_are():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     in_use = max(int(name) for name in os.listdir("/dev/fd")) + 1
+    before = os.listdir("/dev/fd")
     # So that the limit is met in the middle of a worker's four sockets, too.
     for limit in range(in_use + 40, in_use + 44):
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
@@ -289,6 +290,7 @@ def test_too_many_workers_for_the_file_descriptors_there_are():
                 run([Forever, {"class": Pass, "nb_thread": 100}, consumer()])
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert os.listdir("/dev/fd") == before
 
 
 def test_the_time_of_a_producer_that_fails_is_counted_once(executor):

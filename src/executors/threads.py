@@ -104,15 +104,15 @@ class Threads(Executor):
     def _create_workers(self) -> None:
         specs = [spec for spec in self.graph.steps for _ in range(spec.workers)]
         try:
-            self._channels = [
-                Channel(
+            # One by one, so that those that there are can be closed when the next fails.
+            for spec in specs:
+                channel = Channel(
                     self._router,
                     self.graph.index(spec.name),
                     self._send_ahead(spec),
                     by_reference=spec.serialization == "none",
                 )
-                for spec in specs
-            ]
+                self._channels.append(channel)
             steps = create_steps(
                 self.graph,
                 zip(specs, (channel.send for channel in self._channels), strict=True),
