@@ -188,18 +188,13 @@ cdef class Channel:
     def close(self):
         """Close the sockets; to be called once no thread uses the channel any more."""
         cdef Frame left
-        cdef wire_header *header
         if self.jobs is NULL:
             return
         while True:
             left = Frame.__new__(Frame)
             if zmq_msg_recv(&left.message, self.jobs, ZMQ_DONTWAIT) < 0:
                 break
-            header = <wire_header *> zmq_msg_data(&left.message)
-            if header.kind == WIRE_JOB and header.mark == WIRE_REFERENCE:
-                take_reference(header)
-            if zmq_msg_more(&left.message):
-                self.receive_frames()
+            self.drop(left)
         self.router.disconnect(<size_t> self.jobs, <size_t> self.outgoing)
         self.jobs = self.outgoing = NULL
 
@@ -260,8 +255,7 @@ cdef class Channel:
         if header.kind == WIRE_STOP:
             return STOP
         if flag_is_up(&self.flags.discarding):
-            if header.mark == WIRE_REFERENCE:
-                take_reference(header)
+            self.drop(head)
             return STOP
         self.current_event = header.value
         if self.n_ended == 0:
@@ -273,6 +267,15 @@ cdef class Channel:
         if not zmq_msg_more(&head.message):
             return loads(head)
         return loads(head, buffers=self.receive_frames())
+
+    cdef int drop(self, Frame head) except -1:
+        """Receive the rest of a message and let go of all of it."""
+        cdef wire_header *header = <wire_header *> zmq_msg_data(&head.message)
+        if header.kind == WIRE_JOB and header.mark == WIRE_REFERENCE:
+            take_reference(header)
+        if zmq_msg_more(&head.message):
+            self.receive_frames()
+        return 0
 
     cdef list receive_frames(self):
         """The rest of a message."""

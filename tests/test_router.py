@@ -4,6 +4,7 @@ import itertools
 import time
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -355,3 +356,20 @@ def test_a_router_whose_workers_never_ran_can_be_closed():
     channels = [Channel(router, step) for step in (0, *[1] * 40, 2)]
     close(router, *channels)
     close(router)
+
+
+def test_the_data_of_a_dropped_message_is_not_taken_for_a_message():
+    """An array that looks like the header of an object handed over by reference."""
+    router = Router([(-1, 0, 1), (-1, 1, 1)])
+    producer, stage = channels = [Channel(router, step) for step in range(2)]
+    for channel in channels:
+        channel.open()
+    producer.start_producing()
+    array = np.zeros(8192, dtype=np.uint8)
+    array[:2] = (4, 1)
+    array[16] = 16
+    producer.send(1, array)
+    router.turn()
+    router.discard()
+    assert stage.receive() is STOP
+    close(router, *channels)
