@@ -51,10 +51,10 @@ def _spdl(workload, process, n_threads):
     from spdl.pipeline import AsyncQueue, PipelineBuilder
 
     class Queue(AsyncQueue):
-        """Its own choice holds two."""
+        """Longer than its own choice of two, and without statistics."""
 
-        def __init__(self, name, buffer_size=0, **options):
-            super().__init__(name, max(buffer_size, IN_FLIGHT), **options)
+        def __init__(self, info, *, buffer_size=1):
+            super().__init__(info, buffer_size=max(buffer_size, IN_FLIGHT))
 
     consume = workload.consumer().run
     pipeline = (
@@ -62,7 +62,12 @@ def _spdl(workload, process, n_threads):
         .add_source(workload.producer().run())
         .pipe(process, concurrency=n_threads)
         .add_sink(IN_FLIGHT)
-        .build(num_threads=n_threads, queue_class=Queue)
+        .build(
+            num_threads=n_threads,
+            queue_class=Queue,
+            task_hook_factory=lambda info: [],
+            use_thread_output_queue=True,
+        )
     )
     began = time.perf_counter()
     with pipeline.auto_stop():

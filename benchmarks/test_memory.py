@@ -1,6 +1,11 @@
 """What memory a run takes: no more with more messages, and set by ``queue_limit``."""
 
+import sys
+
+import pytest
 from memory import measure
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
 
 
 def test_memory_is_flat(compare, size):

@@ -5,9 +5,11 @@ call the same methods of the same classes.
 """
 
 import dataclasses
+import functools
 import itertools
 import threading
 import time
+from typing import ClassVar
 
 import numpy as np
 
@@ -114,7 +116,7 @@ def one_at_a_time(n):
 
     class Consumer:
         received = 0
-        latencies = []  # noqa: RUF012
+        latencies: ClassVar[list[int]] = []
 
         def run(self, sent_at):
             Consumer.latencies.append(time.perf_counter_ns() - sent_at)
@@ -135,6 +137,7 @@ def _loop(n):
         n -= 1
 
 
+@functools.cache
 def _loops_per_ms():
     n_loops = 100_000
     times = []
