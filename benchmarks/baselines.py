@@ -113,14 +113,14 @@ def process_pool(workload, n_processes=2):
         return time.perf_counter() - began
 
 
-def original(workload, n_threads=2, **options):
+def original(workload, n_threads=2, queue_limit=IN_FLIGHT, **options):
     """The router of 2016."""
     pipeline = OriginalPipeline(
         workload.producer().run(),
         workload.stage().run,
         workload.consumer().run,
         n_threads,
-        queue_limit=IN_FLIGHT,
+        queue_limit=queue_limit,
         **options,
     )
     began = time.perf_counter()

@@ -34,6 +34,17 @@ def test_faster_than_without_a_package(compare, size, name):
     )
 
 
+def test_faster_than_the_original_with_short_queues(compare, size):
+    queues = {"n_threads": 4, "queue_limit": 10}
+    compare(
+        "throughput.original_short_queues",
+        lambda: (
+            messages_per_s(ours, small_messages(size(50_000, 300_000)), **queues),
+            messages_per_s(original, small_messages(size(3_000, 10_000)), **queues),
+        ),
+    )
+
+
 @pytest.mark.parametrize("name", PACKAGES)
 def test_faster_than_other_packages(compare, size, name):
     theirs, module = PACKAGES[name]
