@@ -242,17 +242,28 @@ cdef void clear_queue(Queue *queue, References *dropped) noexcept nogil:
 
 # ------------------------------------------------- how many live per event
 
-# Open addressing: event number + 1 (0 is an empty slot) and its count. Events that
-# live are close to one another, so that their low bits are as good as a hash.
+# Open addressing: event number + 1 (0 is an empty slot) and its count.
 cdef struct Descendants:
     uint64_t *events
     uint32_t *counts
     size_t capacity
+    # 64 less the binary logarithm of the capacity.
+    int shift
     size_t length
 
 
+cdef inline size_t home_of(Descendants *living, uint64_t event) noexcept nogil:
+    """The slot where to begin to look for an event.
+
+    Events that live follow one another; next to each other they would make one run of
+    full slots, all of which a removal would go through. The golden ratio scatters them
+    (Knuth, The Art of Computer Programming 3, section 6.4, Fibonacci hashing).
+    """
+    return (event * <uint64_t> 0x9E3779B97F4A7C15) >> living.shift
+
+
 cdef inline size_t find_event(Descendants *living, uint64_t event) noexcept nogil:
-    cdef size_t slot = event & (living.capacity - 1)
+    cdef size_t slot = home_of(living, event)
     while living.events[slot] != 0 and living.events[slot] != event + 1:
         slot = (slot + 1) & (living.capacity - 1)
     return slot
@@ -262,6 +273,7 @@ cdef int grow_descendants(Descendants *living) noexcept nogil:
     cdef Descendants grown
     cdef size_t i, slot
     grown.capacity = 2 * living.capacity if living.capacity else 256
+    grown.shift = living.shift - 1 if living.capacity else 56
     grown.length = living.length
     grown.events = <uint64_t *> calloc(grown.capacity, sizeof(uint64_t))
     grown.counts = <uint32_t *> calloc(grown.capacity, sizeof(uint32_t))
@@ -309,7 +321,7 @@ cdef inline bint remove_descendant(Descendants *living, uint64_t event) noexcept
         slot = (slot + 1) & mask
         if living.events[slot] == 0:
             break
-        home = (living.events[slot] - 1) & mask
+        home = home_of(living, living.events[slot] - 1)
         if ((slot - home) & mask) >= ((slot - hole) & mask):
             living.events[hole] = living.events[slot]
             living.counts[hole] = living.counts[slot]
