@@ -13,7 +13,6 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from _libzmq cimport (
     ZMQ_DONTWAIT,
-    ZMQ_EVENTS,
     ZMQ_LINGER,
     ZMQ_PAIR,
     zmq_bind,
@@ -22,7 +21,6 @@ from _libzmq cimport (
     zmq_ctx_new,
     zmq_ctx_term,
     zmq_errno,
-    zmq_getsockopt,
     zmq_msg_close,
     zmq_msg_data,
     zmq_msg_init,
@@ -39,8 +37,11 @@ from _wire cimport (
     WIRE_GOODBYE,
     WIRE_MESSAGE,
     WIRE_STOP,
+    WIRE_YIELDS,
     count_of,
+    send_soon,
     set_count,
+    soon_greater,
     wire_counts,
     wire_header,
 )
@@ -59,12 +60,7 @@ cdef inline uint64_t now() noexcept nogil:
 
 
 cdef int send_frame(void *socket, zmq_msg_t *frame) noexcept nogil:
-    cdef int events
-    cdef size_t length = sizeof(int)
-    cdef int rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT)
-    if rc < 0 and zmq_errno() == EAGAIN:
-        zmq_getsockopt(socket, ZMQ_EVENTS, &events, &length)
-        rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT)
+    cdef int rc = send_soon(socket, frame, 0, WIRE_YIELDS)
     if rc < 0 and zmq_errno() == EAGAIN:
         rc = zmq_msg_send(frame, socket, 0)
     while rc < 0 and zmq_errno() == EINTR:
@@ -158,7 +154,7 @@ def work(end):
         header.kind = WIRE_ACKNOWLEDGE
         while rc == 0:
             zmq_msg_init(&frame)
-            if count_of(&counts.given) > n_received:
+            if soon_greater(&counts.given, n_received):
                 rc = receive_frame(<void *> jobs, &frame, ZMQ_DONTWAIT)
             else:
                 rc = receive_frame(<void *> jobs, &frame, 0)

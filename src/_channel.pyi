@@ -4,9 +4,16 @@ from ._router import Router
 
 STOP: Any
 
+class BufferPool: ...
+
 class Channel:
     def __init__(
-        self, router: Router, step: int, send_ahead: int = 16, by_reference: bool = False
+        self,
+        router: Router,
+        step: int,
+        send_ahead: int = 16,
+        by_reference: bool = False,
+        pool: BufferPool | None = None,
     ) -> None: ...
     @property
     def event(self) -> int: ...

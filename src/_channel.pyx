@@ -16,13 +16,12 @@ import pickle
 
 from .errors import RunEnded
 
+from _buffers cimport buffer_pool, init_from_pool, new_pool, release_pool
 from _libzmq cimport (
     ETERM,
     ZMQ_DONTWAIT,
-    ZMQ_EVENTS,
     ZMQ_SNDMORE,
     zmq_errno,
-    zmq_getsockopt,
     zmq_msg_close,
     zmq_msg_data,
     zmq_msg_init,
@@ -42,17 +41,24 @@ from _wire cimport (
     WIRE_MESSAGE,
     WIRE_REFERENCE,
     WIRE_STOP,
+    WIRE_YIELDS,
     count_of,
     flag_is_up,
+    send_soon,
     set_count,
+    soon_greater,
     wire_counts,
     wire_flags,
     wire_header,
 )
 
+cdef extern from "Python.h":
+    object PyObject_Vectorcall(object, PyObject **, size_t, object)
+
 cdef object dumps = pickle.dumps
 cdef object loads = pickle.loads
-cdef int PROTOCOL = 5
+cdef object PROTOCOL = 5
+cdef tuple KEYWORDS = ("buffer_callback",)
 
 # Below this a frame of its own costs more than a copy within the pickle, bytes.
 cdef Py_ssize_t SMALLEST_FRAME = 4096
@@ -110,24 +116,40 @@ cdef class Frame:
 
 
 @cython.final
+cdef class BufferPool:
+    """Memory for the large buffers of a run's messages, which all its channels share."""
+
+    cdef buffer_pool *pool
+
+    def __cinit__(self):
+        self.pool = new_pool()
+        if self.pool is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.pool is not NULL:
+            release_pool(self.pool)
+
+
+@cython.final
 cdef class LargeBuffers:
     """Collects what a pickle keeps out of band; small buffers stay in it."""
 
     cdef list collected
 
-    def __cinit__(self):
-        self.collected = []
-
     def __call__(self, buffer):
         raw = buffer.raw()
         if raw.nbytes < SMALLEST_FRAME:
             return True
+        if self.collected is None:
+            self.collected = []
         self.collected.append(raw)
         return False
 
     cdef list take(self):
+        """What was collected since the last time, None if nothing was."""
         collected = self.collected
-        self.collected = []
+        self.collected = None
         return collected
 
 
@@ -148,6 +170,8 @@ cdef class Channel:
         How many messages may be sent before the router reads them.
     by_reference : bool
         Whether to send the objects themselves instead of pickles.
+    pool : BufferPool, optional
+        Memory for the large buffers of what is sent; the channel's own, if not given.
     """
 
     cdef object router
@@ -165,8 +189,11 @@ cdef class Channel:
     cdef uint64_t blocked
     cdef uint32_t n_ended
     cdef LargeBuffers large_buffers
+    cdef BufferPool pool
 
-    def __cinit__(self, router, int step, int send_ahead=16, bint by_reference=False):
+    def __cinit__(
+        self, router, int step, int send_ahead=16, bint by_reference=False, BufferPool pool=None
+    ):
         cdef size_t jobs, outgoing, counts, flags
         jobs, outgoing, counts, flags = router.connect(step, send_ahead)
         self.router = router
@@ -177,6 +204,7 @@ cdef class Channel:
         self.is_producer = step == 0
         self.by_reference = by_reference
         self.large_buffers = LargeBuffers()
+        self.pool = BufferPool() if pool is None else pool
 
     def __dealloc__(self):
         self.close()
@@ -241,6 +269,7 @@ cdef class Channel:
             if not block:
                 raise BlockingIOError("no job yet")
             with nogil:
+                soon_greater(&self.counts.given, self.n_received)
                 rc = zmq_msg_recv(&head.message, self.jobs, 0)
                 while rc < 0 and zmq_errno() == EINTR:
                     rc = zmq_msg_recv(&head.message, self.jobs, 0)
@@ -369,59 +398,69 @@ cdef class Channel:
         Exception
             Whatever pickling the message raises.
         """
-        cdef list buffers = None
-        cdef PyObject *reference
-        cdef bytes pickled
-        cdef Py_ssize_t size
-        cdef zmq_msg_t frame
-        cdef wire_header *header
-        cdef list copies
-        cdef Frame copy
-        cdef Py_ssize_t i
         if PyThread_get_thread_ident() != self.owner:
             raise RuntimeError(
                 "send_msg was called in another thread than the one that called run()"
             )
         if self.is_producer and flag_is_up(&self.flags.producing_ended):
             raise RunEnded
-        if self.by_reference:
-            if self.is_producer:
-                self.current_event += 1
-            reference = <PyObject *> message
-            header = self.start_message(&frame, step, WIRE_REFERENCE, sizeof(PyObject *))
-            memcpy(header + 1, &reference, sizeof(PyObject *))
-            Py_INCREF(message)
-            try:
-                self.send_frame(&frame, 0)
-            except OSError:
-                Py_DECREF(message)
-                raise
-            self.report_busy_time_now_and_then()
-            return
+        if self.by_reference or is_plain(message):
+            self.send_reference(step, message)
+        else:
+            self.send_pickle(step, message)
+        if self.is_producer and now() - self.began > LONGEST_SILENCE:
+            self.report_busy_time()
 
+    cdef int send_reference(self, int step, message) except -1:
+        cdef PyObject *reference = <PyObject *> message
+        cdef zmq_msg_t frame
+        cdef wire_header *header
+        self.current_event += self.is_producer
+        header = self.start_message(&frame, step, WIRE_REFERENCE, sizeof(PyObject *))
+        memcpy(header + 1, &reference, sizeof(PyObject *))
+        Py_INCREF(message)
         try:
-            pickled = dumps(message, PROTOCOL, buffer_callback=self.large_buffers)
+            self.send_frame(&frame, 0)
+        except BaseException:
+            Py_DECREF(message)
+            raise
+        return 0
+
+    cdef int send_pickle(self, int step, message) except -1:
+        cdef list buffers, copies
+        cdef bytes pickled
+        cdef Py_ssize_t i, size
+        cdef zmq_msg_t frame
+        cdef wire_header *header
+        cdef Frame copy
+        try:
+            pickled = self.pickled(message)
         except Exception as error:
+            self.large_buffers.take()
             error.add_note(f"while pickling a {type(message).__name__} to send it")
             raise
-        finally:
-            if self.large_buffers.collected:
-                buffers = self.large_buffers.take()
-        if self.is_producer:
-            self.current_event += 1
+        # All copies before anything is sent: half a message cannot be taken back.
+        buffers = self.large_buffers.take()
+        copies = None if buffers is None else [copy_of(raw, self.pool) for raw in buffers]
+        self.current_event += self.is_producer
         size = PyBytes_GET_SIZE(pickled)
         header = self.start_message(&frame, step, 0, size)
         memcpy(header + 1, PyBytes_AS_STRING(pickled), size)
-        if buffers:
-            # All of them before the first is sent: half a message cannot be taken back.
-            copies = [copy_of(raw) for raw in buffers]
-            self.send_frame(&frame, ZMQ_SNDMORE)
-            for i in range(len(copies)):
-                copy = copies[i]
-                self.send_frame(&copy.message, ZMQ_SNDMORE if i + 1 < len(copies) else 0)
-        else:
-            self.send_frame(&frame, 0)
-        self.report_busy_time_now_and_then()
+        if copies is None:
+            return self.send_frame(&frame, 0)
+        self.send_frame(&frame, ZMQ_SNDMORE)
+        for i in range(len(copies)):
+            copy = copies[i]
+            self.send_frame(&copy.message, ZMQ_SNDMORE if i + 1 < len(copies) else 0)
+        return 0
+
+    cdef bytes pickled(self, message):
+        # Without the dict that a call with a keyword would make.
+        cdef PyObject *arguments[3]
+        arguments[0] = <PyObject *> message
+        arguments[1] = <PyObject *> PROTOCOL
+        arguments[2] = <PyObject *> self.large_buffers
+        return PyObject_Vectorcall(dumps, arguments, 2, KEYWORDS)
 
     cdef wire_header *start_message(
         self, zmq_msg_t *frame, int step, int mark, size_t size
@@ -437,11 +476,6 @@ cdef class Channel:
         header.step = step
         header.value = self.current_event
         return header
-
-    cdef int report_busy_time_now_and_then(self) except -1:
-        if self.is_producer and now() - self.began > LONGEST_SILENCE:
-            self.report_busy_time()
-        return 0
 
     cdef int report_busy_time(self) except -1:
         cdef wire_header header
@@ -462,17 +496,13 @@ cdef class Channel:
 
     cdef int send_frame(self, zmq_msg_t *frame, int more) except -1:
         cdef uint64_t waiting_since
-        cdef int events
-        cdef size_t length = sizeof(int)
-        cdef int rc = zmq_msg_send(frame, self.outgoing, ZMQ_DONTWAIT | more)
-        if rc < 0 and zmq_errno() == EAGAIN:
-            # Sending does not look for the news that there is room again; this does.
-            zmq_getsockopt(self.outgoing, ZMQ_EVENTS, &events, &length)
-            rc = zmq_msg_send(frame, self.outgoing, ZMQ_DONTWAIT | more)
+        cdef int rc = send_soon(self.outgoing, frame, more, 1)
         if rc < 0 and zmq_errno() == EAGAIN:
             waiting_since = now()
             with nogil:
-                rc = zmq_msg_send(frame, self.outgoing, more)
+                rc = send_soon(self.outgoing, frame, more, WIRE_YIELDS)
+                if rc < 0 and zmq_errno() == EAGAIN:
+                    rc = zmq_msg_send(frame, self.outgoing, more)
                 while rc < 0 and zmq_errno() == EINTR:
                     rc = zmq_msg_send(frame, self.outgoing, more)
             self.blocked += now() - waiting_since
@@ -486,11 +516,24 @@ cdef class Channel:
         return 0
 
 
-cdef Frame copy_of(const unsigned char[::1] raw):
+cdef inline bint is_plain(value) noexcept:
+    """Whether nobody can tell if a value is shared: it cannot change."""
+    kind = type(value)
+    return (
+        kind is int
+        or kind is float
+        or kind is str
+        or kind is bytes
+        or kind is bool
+        or value is None
+    )
+
+
+cdef Frame copy_of(const unsigned char[::1] raw, BufferPool pool):
     """A copy, because what arrives must not change when the sender's does."""
     cdef Frame frame = Frame.__new__(Frame)
     cdef size_t size = raw.shape[0]
-    if zmq_msg_init_size(&frame.message, size) < 0:
+    if init_from_pool(&frame.message, size, pool.pool) < 0:
         raise_zmq_error()
     with nogil:
         memcpy(zmq_msg_data(&frame.message), &raw[0], size)

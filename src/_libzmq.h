@@ -50,6 +50,8 @@ int zmq_connect(void *socket, const char *address);
 
 int zmq_msg_init(zmq_msg_t *message);
 int zmq_msg_init_size(zmq_msg_t *message, size_t size);
+int zmq_msg_init_data(
+    zmq_msg_t *message, void *data, size_t size, zmq_free_fn *free_data, void *hint);
 int zmq_msg_send(zmq_msg_t *message, void *socket, int flags);
 int zmq_msg_recv(zmq_msg_t *message, void *socket, int flags);
 int zmq_msg_close(zmq_msg_t *message);

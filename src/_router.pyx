@@ -66,12 +66,14 @@ from _wire cimport (
     count_of,
     flag_is_up,
     raise_flag,
-    relax,
     set_count,
     wire_counts,
     wire_flags,
     wire_header,
 )
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
 
 cdef extern from "<poll.h>" nogil:
     ctypedef unsigned long nfds_t
@@ -89,7 +91,7 @@ cdef enum:
     # A power of two.
     MOST_CREDIT = 256
     # How often to look for a message before going to sleep: some tens of µs.
-    SPINS = 1000
+    SPINS = 100
 
 # How much work may wait behind a running job, in ns (see docs/how_it_works.rst).
 cdef uint64_t WORK_AHEAD = 200_000
@@ -633,7 +635,7 @@ cdef class Router:
                 if found == 0:
                     spins += 1
                     if spins < SPINS:
-                        relax()
+                        sched_yield()
                         continue
                     found = self.sleep()
                 spins = 0

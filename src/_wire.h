@@ -8,7 +8,11 @@
 #ifndef CTAPIPE_PIPELINE_WIRE_H
 #define CTAPIPE_PIPELINE_WIRE_H
 
+#include <errno.h>
+#include <sched.h>
 #include <stdint.h>
+
+#include "_libzmq.h"
 
 typedef struct {
     uint8_t kind;
@@ -65,6 +69,34 @@ static inline void relax(void) {
 #elif defined(__aarch64__)
     __asm__ __volatile__("yield");
 #endif
+}
+
+/* How often a worker lets the other threads run before it goes to sleep: tens of
+ * microseconds. To sleep would cost it and whoever wakes it about as much. */
+enum { WIRE_YIELDS = 50 };
+
+/* Whether a count is greater than a value, or becomes so before long. */
+static inline int soon_greater(const uint64_t *count, uint64_t value) {
+    int i;
+    for (i = 0; i < WIRE_YIELDS && count_of(count) <= value; i++)
+        sched_yield();
+    return count_of(count) > value;
+}
+
+/* Send a frame if there is room for it, or is while the other threads run `yields` times:
+ * 0 or more, or -1 with zmq_errno(), EAGAIN if there is none. */
+static inline int send_soon(void *socket, zmq_msg_t *frame, int more, int yields) {
+    int events;
+    size_t length = sizeof(events);
+    int rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT | more);
+    while (rc < 0 && zmq_errno() == EAGAIN && yields-- > 0) {
+        /* Sending does not look for the news that there is room again; this does. */
+        zmq_getsockopt(socket, ZMQ_EVENTS, &events, &length);
+        rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT | more);
+        if (rc < 0 && yields > 0)
+            sched_yield();
+    }
+    return rc;
 }
 
 static inline int flag_is_up(const int *flag) {

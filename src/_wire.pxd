@@ -2,6 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from _libzmq cimport zmq_msg_t
+
 cdef extern from "_wire.h" nogil:
     ctypedef struct wire_header:
         uint8_t kind
@@ -29,6 +31,10 @@ cdef extern from "_wire.h" nogil:
     uint64_t count_of(const uint64_t *count)
     void set_count(uint64_t *count, uint64_t value)
     void relax()
+
+    const int WIRE_YIELDS
+    bint soon_greater(const uint64_t *count, uint64_t value)
+    int send_soon(void *socket, zmq_msg_t *frame, int more, int yields)
 
     bint flag_is_up(const int *flag)
     void raise_flag(int *flag)

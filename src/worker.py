@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from ._channel import STOP, Channel
+from ._channel import Channel
 from .errors import ConfigurationError, RunEnded, StepError
 from .step import Step
 
@@ -94,7 +94,7 @@ class Worker:
         if channel.production_ended:
             return
         try:
-            self._step.produce(lambda: channel.production_ended)
+            self._step.runner.produce(lambda: channel.production_ended)
         except RunEnded:
             raise
         except BaseException as error:
@@ -102,22 +102,11 @@ class Worker:
             channel.acknowledge(failed=True)
 
     def _process(self) -> None:
-        channel = self._channel
-        receive, process, acknowledge = channel.receive, self._step.process, channel.acknowledge
-        call = "receive"
+        channel, runner = self._channel, self._step.runner
         try:
-            while True:
-                message = receive()
-                if message is STOP:
-                    return
-                call = "run"
-                process(message)
-                # Not kept while the next one is waited for.
-                del message
-                acknowledge()
-                call = "receive"
+            runner.process_all(channel)
         except RunEnded:
             raise
         except BaseException as error:
-            self._on_error(self._step.failure(call, error, channel.event))
-            acknowledge(failed=True)
+            self._on_error(self._step.failure(runner.call, error, channel.event))
+            channel.acknowledge(failed=True)

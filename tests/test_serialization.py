@@ -184,3 +184,24 @@ def test_no_reference_is_kept_when_a_step_fails(after):
     alive, failure = count_after(Fails, 10_000)
     assert "ValueError" in failure
     assert alive == 0
+
+
+@pytest.mark.parametrize("value", [2**70, 0.1, "text" * 3000, b"bytes" * 3000, True])
+def test_what_cannot_change_is_not_copied(value):
+    sent, at_stage, at_consumer = hand_over(value)
+    assert sent is at_stage is at_consumer
+
+
+def test_a_buffer_outlives_its_run_and_is_not_used_again_before():
+    kept = []
+    for i in range(3):
+        kept += hand_over(np.full(200_000, i))[1:]
+    for i, array in enumerate(kept):
+        np.testing.assert_array_equal(array, i // 2)
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 5120, 5121, 655_360, 655_361])
+def test_buffers_of_any_size(size):
+    array = np.arange(size, dtype=np.uint8)
+    for received in hand_over(array)[1:]:
+        np.testing.assert_array_equal(received, array)

@@ -81,7 +81,7 @@ class Sequential(Executor):
         self._resumed = time.monotonic()
         try:
             with contextlib.suppress(RunEnded):
-                self._steps[0].produce(lambda: self._ending)
+                self._steps[0].runner.produce(lambda: self._ending)
         except BdbQuit:
             raise KeyboardInterrupt from None
         except FAILURES as error:
@@ -118,7 +118,7 @@ class Sequential(Executor):
         counters["running"] = 1
         began = time.monotonic()
         try:
-            step.process(message)
+            step.runner.process(message)
             counters["done"] += 1
         except BdbQuit:
             # The user has left the debugger.

@@ -4,7 +4,7 @@ import errno
 import threading
 from typing import Any, ClassVar
 
-from .._channel import Channel
+from .._channel import BufferPool, Channel
 from .._router import Router
 from ..errors import ConfigurationError, StepError
 from ..graph import UNLIMITED, StepSpec
@@ -103,6 +103,7 @@ class Threads(Executor):
 
     def _create_workers(self) -> None:
         specs = [spec for spec in self.graph.steps for _ in range(spec.workers)]
+        pool = BufferPool()
         try:
             # One by one, so that those that there are can be closed when the next fails.
             for spec in specs:
@@ -111,6 +112,7 @@ class Threads(Executor):
                     self.graph.index(spec.name),
                     self._send_ahead(spec),
                     by_reference=spec.serialization == "none",
+                    pool=pool,
                 )
                 self._channels.append(channel)
             steps = create_steps(

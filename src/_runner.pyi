@@ -1,0 +1,21 @@
+from collections.abc import Callable
+from typing import Any, Literal
+
+from ._channel import Channel
+
+class Runner:
+    call: Literal["receive", "run"]
+    def __init__(
+        self,
+        name: str,
+        run: Callable[..., Any],
+        send: Callable[[int, Any], None],
+        default: int | None,
+        is_consumer: bool,
+        index_of: Callable[[str], int],
+        warn: Callable[[str], None],
+    ) -> None: ...
+    def produce(self, ended: Callable[[], bool]) -> None: ...
+    def process(self, message: Any) -> None: ...
+    def process_all(self, channel: Channel) -> None: ...
+    def send_msg(self, message: Any, step_name: str | None = None) -> None: ...
