@@ -48,7 +48,7 @@ class System:
 
 
 SYSTEMS = [
-    System("ctapipe.pipeline, pickled", ours),
+    System("ctapipe.pipeline", ours),
     System("ctapipe.pipeline, by reference", ours_by_reference),
     System("queue.Queue, threads by hand", baselines.queue_threads),
     System("queue.Queue, threads by hand, pickled", baselines.queue_threads_pickled),

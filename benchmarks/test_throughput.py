@@ -1,18 +1,21 @@
-"""Small pickled messages: producer, stage on 2 threads, consumer."""
+"""Small messages: producer, stage on 2 threads, consumer."""
 
 import pytest
 from baselines import original, queue_threads, queue_threads_pickled, thread_pool
 from ours import ours
 from packages import dask_cluster, is_installed, ray_actors, spdl_threads
 from timing import messages_per_s
-from workloads import small_messages
+from workloads import small_messages, small_objects
 
 # What it is compared with, and how many messages that gets: short, long.
 BASELINES = {
     "queue": (queue_threads, 50_000, 500_000),
-    "queue_pickled": (queue_threads_pickled, 50_000, 500_000),
     "thread_pool": (thread_pool, 20_000, 200_000),
     "original": (original, 3_000, 10_000),
+}
+OBJECT_BASELINES = {
+    "objects": queue_threads,
+    "objects_pickled": queue_threads_pickled,
 }
 PACKAGES = {
     "spdl": (spdl_threads, "spdl.pipeline"),
@@ -30,6 +33,19 @@ def test_faster_than_without_a_package(compare, size, name):
         lambda: (
             messages_per_s(ours, small_messages(n_ours)),
             messages_per_s(theirs, small_messages(n_theirs)),
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", OBJECT_BASELINES)
+def test_faster_with_objects_that_are_pickled(compare, size, name):
+    theirs = OBJECT_BASELINES[name]
+    n = size(50_000, 500_000)
+    compare(
+        f"throughput.{name}",
+        lambda: (
+            messages_per_s(ours, small_objects(n)),
+            messages_per_s(theirs, small_objects(n)),
         ),
     )
 

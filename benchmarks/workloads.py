@@ -21,6 +21,7 @@ __all__ = [
     "one_at_a_time",
     "pure_python",
     "small_messages",
+    "small_objects",
     "waiting",
 ]
 
@@ -67,9 +68,22 @@ def _workload(n, messages, stage):
     return Workload(n, Producer, stage, Consumer)
 
 
+@dataclasses.dataclass
+class Found:
+    """What a step may have found in an event: it has to be pickled."""
+
+    event_id: int
+    energy_tev: float
+
+
 def small_messages(n):
-    """Whole numbers through steps that do nothing."""
+    """Whole numbers through steps that do nothing: they need no pickle."""
     return _workload(n, range(n), Pass)
+
+
+def small_objects(n):
+    """Small objects through steps that do nothing: they need a pickle."""
+    return _workload(n, (Found(i, 0.5) for i in range(n)), Pass)
 
 
 def arrays(n):

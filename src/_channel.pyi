@@ -1,10 +1,9 @@
 from typing import Any
 
+from ._buffers import BufferPool
 from ._router import Router
 
 STOP: Any
-
-class BufferPool: ...
 
 class Channel:
     def __init__(

@@ -3,8 +3,6 @@
 """A worker's end of the wire: pickling, framing, and waiting without the GIL."""
 
 cimport cython
-from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, EINTR
@@ -14,22 +12,19 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import pickle
 
+from ._buffers import BufferPool
 from .errors import RunEnded
 
-from _buffers cimport buffer_pool, init_from_pool, new_pool, release_pool
 from _libzmq cimport (
     ETERM,
     ZMQ_DONTWAIT,
-    ZMQ_SNDMORE,
     zmq_errno,
     zmq_msg_close,
     zmq_msg_data,
     zmq_msg_init,
     zmq_msg_init_size,
-    zmq_msg_more,
     zmq_msg_recv,
     zmq_msg_send,
-    zmq_msg_size,
     zmq_msg_t,
     zmq_strerror,
 )
@@ -39,7 +34,9 @@ from _wire cimport (
     WIRE_GOODBYE,
     WIRE_JOB,
     WIRE_MESSAGE,
-    WIRE_REFERENCE,
+    WIRE_OBJECT,
+    WIRE_PICKLE,
+    WIRE_PICKLE_AND_BUFFERS,
     WIRE_STOP,
     WIRE_YIELDS,
     count_of,
@@ -60,8 +57,8 @@ cdef object loads = pickle.loads
 cdef object PROTOCOL = 5
 cdef tuple KEYWORDS = ("buffer_callback",)
 
-# Below this a frame of its own costs more than a copy within the pickle, bytes.
-cdef Py_ssize_t SMALLEST_FRAME = 4096
+# Below this a buffer of its own costs more than a copy within the pickle, bytes.
+cdef Py_ssize_t SMALLEST_BUFFER = 4096
 
 cdef enum:
     # How many jobs are acknowledged together.
@@ -82,53 +79,14 @@ class _Stop:
 STOP = _Stop()
 
 
+cdef object NOT_PLAIN = object()
+
+
 cdef inline uint64_t now() noexcept nogil:
     """Monotonic time in ns."""
     cdef timespec time
     clock_gettime(CLOCK_MONOTONIC, &time)
     return <uint64_t> time.tv_sec * 1_000_000_000 + time.tv_nsec
-
-
-@cython.final
-@cython.freelist(64)
-cdef class Frame:
-    """A received frame as a writable buffer, that lives as long as anybody uses it."""
-
-    cdef zmq_msg_t message
-    # What comes before the buffer, bytes.
-    cdef size_t offset
-
-    def __cinit__(self):
-        zmq_msg_init(&self.message)
-
-    def __dealloc__(self):
-        zmq_msg_close(&self.message)
-
-    def __getbuffer__(self, Py_buffer *buffer, int flags):
-        PyBuffer_FillInfo(
-            buffer,
-            self,
-            <char *> zmq_msg_data(&self.message) + self.offset,
-            zmq_msg_size(&self.message) - self.offset,
-            0,
-            flags,
-        )
-
-
-@cython.final
-cdef class BufferPool:
-    """Memory for the large buffers of a run's messages, which all its channels share."""
-
-    cdef buffer_pool *pool
-
-    def __cinit__(self):
-        self.pool = new_pool()
-        if self.pool is NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        if self.pool is not NULL:
-            release_pool(self.pool)
 
 
 @cython.final
@@ -139,7 +97,7 @@ cdef class LargeBuffers:
 
     def __call__(self, buffer):
         raw = buffer.raw()
-        if raw.nbytes < SMALLEST_FRAME:
+        if raw.nbytes < SMALLEST_BUFFER:
             return True
         if self.collected is None:
             self.collected = []
@@ -147,7 +105,6 @@ cdef class LargeBuffers:
         return False
 
     cdef list take(self):
-        """What was collected since the last time, None if nothing was."""
         collected = self.collected
         self.collected = None
         return collected
@@ -189,10 +146,10 @@ cdef class Channel:
     cdef uint64_t blocked
     cdef uint32_t n_ended
     cdef LargeBuffers large_buffers
-    cdef BufferPool pool
+    cdef object pool
 
     def __cinit__(
-        self, router, int step, int send_ahead=16, bint by_reference=False, BufferPool pool=None
+        self, router, int step, int send_ahead=16, bint by_reference=False, pool=None
     ):
         cdef size_t jobs, outgoing, counts, flags
         jobs, outgoing, counts, flags = router.connect(step, send_ahead)
@@ -215,14 +172,13 @@ cdef class Channel:
 
     def close(self):
         """Close the sockets; to be called once no thread uses the channel any more."""
-        cdef Frame left
+        cdef zmq_msg_t left
         if self.jobs is NULL:
             return
-        while True:
-            left = Frame.__new__(Frame)
-            if zmq_msg_recv(&left.message, self.jobs, ZMQ_DONTWAIT) < 0:
-                break
-            self.drop(left)
+        zmq_msg_init(&left)
+        while zmq_msg_recv(&left, self.jobs, ZMQ_DONTWAIT) >= 0:
+            take_payload(&left)
+        zmq_msg_close(&left)
         self.router.disconnect(<size_t> self.jobs, <size_t> self.outgoing)
         self.jobs = self.outgoing = NULL
 
@@ -258,9 +214,11 @@ cdef class Channel:
         Exception
             Whatever unpickling the message raises.
         """
-        cdef Frame head = Frame.__new__(Frame)
+        cdef zmq_msg_t message
         cdef wire_header *header
+        cdef int kind, mark
         cdef int rc
+        zmq_msg_init(&message)
         # Not more than it: a message can be there before it is counted.
         if count_of(&self.counts.given) <= self.n_received:
             self.flush_acknowledgement()
@@ -270,54 +228,32 @@ cdef class Channel:
                 raise BlockingIOError("no job yet")
             with nogil:
                 soon_greater(&self.counts.given, self.n_received)
-                rc = zmq_msg_recv(&head.message, self.jobs, 0)
+                rc = zmq_msg_recv(&message, self.jobs, 0)
                 while rc < 0 and zmq_errno() == EINTR:
-                    rc = zmq_msg_recv(&head.message, self.jobs, 0)
+                    rc = zmq_msg_recv(&message, self.jobs, 0)
         else:
-            rc = zmq_msg_recv(&head.message, self.jobs, ZMQ_DONTWAIT)
+            rc = zmq_msg_recv(&message, self.jobs, ZMQ_DONTWAIT)
         if rc < 0:
             if zmq_errno() == ETERM:
                 return STOP
             raise_zmq_error()
         self.n_received += 1
-        header = <wire_header *> zmq_msg_data(&head.message)
-        if header.kind == WIRE_STOP:
-            return STOP
-        if flag_is_up(&self.flags.discarding):
-            self.drop(head)
-            return STOP
+        header = <wire_header *> zmq_msg_data(&message)
+        kind, mark = header.kind, header.mark
         self.current_event = header.value
+        payload = take_payload(&message)
+        zmq_msg_close(&message)
+        if kind == WIRE_STOP or flag_is_up(&self.flags.discarding):
+            return STOP
         if self.n_ended == 0:
             self.blocked = 0
             self.began = now()
-        if header.mark == WIRE_REFERENCE:
-            return take_reference(header)
-        head.offset = sizeof(wire_header)
-        if not zmq_msg_more(&head.message):
-            return loads(head)
-        return loads(head, buffers=self.receive_frames())
-
-    cdef int drop(self, Frame head) except -1:
-        """Receive the rest of a message and let go of all of it."""
-        cdef wire_header *header = <wire_header *> zmq_msg_data(&head.message)
-        if header.kind == WIRE_JOB and header.mark == WIRE_REFERENCE:
-            take_reference(header)
-        if zmq_msg_more(&head.message):
-            self.receive_frames()
-        return 0
-
-    cdef list receive_frames(self):
-        """The rest of a message."""
-        cdef Frame frame
-        cdef list frames = []
-        cdef bint more = True
-        while more:
-            frame = Frame.__new__(Frame)
-            if zmq_msg_recv(&frame.message, self.jobs, ZMQ_DONTWAIT) < 0:
-                raise_zmq_error()
-            frames.append(frame)
-            more = zmq_msg_more(&frame.message)
-        return frames
+        if mark == WIRE_OBJECT:
+            return payload
+        if mark == WIRE_PICKLE:
+            return loads(payload)
+        pickled, buffers = payload
+        return loads(pickled, buffers=buffers)
 
     def acknowledge(self, bint failed=False):
         """Tell the router that the job in hand has ended.
@@ -404,78 +340,53 @@ cdef class Channel:
             )
         if self.is_producer and flag_is_up(&self.flags.producing_ended):
             raise RunEnded
-        if self.by_reference or is_plain(message):
-            self.send_reference(step, message)
-        else:
+        payload = message if self.by_reference else plain_copy(message)
+        if payload is NOT_PLAIN:
             self.send_pickle(step, message)
+        else:
+            self.send_payload(step, WIRE_OBJECT, payload)
         if self.is_producer and now() - self.began > LONGEST_SILENCE:
             self.report_busy_time()
 
-    cdef int send_reference(self, int step, message) except -1:
-        cdef PyObject *reference = <PyObject *> message
-        cdef zmq_msg_t frame
-        cdef wire_header *header
-        self.current_event += self.is_producer
-        header = self.start_message(&frame, step, WIRE_REFERENCE, sizeof(PyObject *))
-        memcpy(header + 1, &reference, sizeof(PyObject *))
-        Py_INCREF(message)
-        try:
-            self.send_frame(&frame, 0)
-        except BaseException:
-            Py_DECREF(message)
-            raise
-        return 0
-
     cdef int send_pickle(self, int step, message) except -1:
-        cdef list buffers, copies
-        cdef bytes pickled
-        cdef Py_ssize_t i, size
-        cdef zmq_msg_t frame
-        cdef wire_header *header
-        cdef Frame copy
-        try:
-            pickled = self.pickled(message)
-        except Exception as error:
-            self.large_buffers.take()
-            error.add_note(f"while pickling a {type(message).__name__} to send it")
-            raise
-        # All copies before anything is sent: half a message cannot be taken back.
-        buffers = self.large_buffers.take()
-        copies = None if buffers is None else [copy_of(raw, self.pool) for raw in buffers]
-        self.current_event += self.is_producer
-        size = PyBytes_GET_SIZE(pickled)
-        header = self.start_message(&frame, step, 0, size)
-        memcpy(header + 1, PyBytes_AS_STRING(pickled), size)
-        if copies is None:
-            return self.send_frame(&frame, 0)
-        self.send_frame(&frame, ZMQ_SNDMORE)
-        for i in range(len(copies)):
-            copy = copies[i]
-            self.send_frame(&copy.message, ZMQ_SNDMORE if i + 1 < len(copies) else 0)
-        return 0
-
-    cdef bytes pickled(self, message):
         # Without the dict that a call with a keyword would make.
         cdef PyObject *arguments[3]
         arguments[0] = <PyObject *> message
         arguments[1] = <PyObject *> PROTOCOL
         arguments[2] = <PyObject *> self.large_buffers
-        return PyObject_Vectorcall(dumps, arguments, 2, KEYWORDS)
+        try:
+            pickled = PyObject_Vectorcall(dumps, arguments, 2, KEYWORDS)
+        except Exception as error:
+            self.large_buffers.collected = None
+            error.add_note(f"while pickling a {type(message).__name__} to send it")
+            raise
+        if self.large_buffers.collected is None:
+            return self.send_payload(step, WIRE_PICKLE, pickled)
+        # What arrives must not change when the sender's does.
+        buffers = [self.pool.copy(raw) for raw in self.large_buffers.take()]
+        return self.send_payload(step, WIRE_PICKLE_AND_BUFFERS, (pickled, buffers))
 
-    cdef wire_header *start_message(
-        self, zmq_msg_t *frame, int step, int mark, size_t size
-    ) except NULL:
-        """Make a frame with a header and room for `size` bytes."""
+    cdef int send_payload(self, int step, int mark, payload) except -1:
+        cdef PyObject *reference = <PyObject *> payload
+        cdef zmq_msg_t frame
         cdef wire_header *header
-        if zmq_msg_init_size(frame, sizeof(wire_header) + size) < 0:
+        if zmq_msg_init_size(&frame, sizeof(wire_header) + sizeof(PyObject *)) < 0:
             raise_zmq_error()
-        header = <wire_header *> zmq_msg_data(frame)
+        self.current_event += self.is_producer
+        header = <wire_header *> zmq_msg_data(&frame)
         memset(header, 0, sizeof(wire_header))
         header.kind = WIRE_MESSAGE
         header.mark = mark
         header.step = step
         header.value = self.current_event
-        return header
+        memcpy(header + 1, &reference, sizeof(PyObject *))
+        Py_INCREF(payload)
+        try:
+            self.send_frame(&frame)
+        except BaseException:
+            Py_DECREF(payload)
+            raise
+        return 0
 
     cdef int report_busy_time(self) except -1:
         cdef wire_header header
@@ -492,32 +403,31 @@ cdef class Channel:
         if zmq_msg_init_size(&frame, sizeof(wire_header)) < 0:
             raise_zmq_error()
         memcpy(zmq_msg_data(&frame), header, sizeof(wire_header))
-        return self.send_frame(&frame, 0)
+        return self.send_frame(&frame)
 
-    cdef int send_frame(self, zmq_msg_t *frame, int more) except -1:
+    cdef int send_frame(self, zmq_msg_t *frame) except -1:
         cdef uint64_t waiting_since
-        cdef int rc = send_soon(self.outgoing, frame, more, 1)
+        cdef int rc = send_soon(self.outgoing, frame, 1)
         if rc < 0 and zmq_errno() == EAGAIN:
             waiting_since = now()
             with nogil:
-                rc = send_soon(self.outgoing, frame, more, WIRE_YIELDS)
+                rc = send_soon(self.outgoing, frame, WIRE_YIELDS)
                 if rc < 0 and zmq_errno() == EAGAIN:
-                    rc = zmq_msg_send(frame, self.outgoing, more)
+                    rc = zmq_msg_send(frame, self.outgoing, 0)
                 while rc < 0 and zmq_errno() == EINTR:
-                    rc = zmq_msg_send(frame, self.outgoing, more)
+                    rc = zmq_msg_send(frame, self.outgoing, 0)
             self.blocked += now() - waiting_since
         if rc < 0:
             zmq_msg_close(frame)
             if zmq_errno() == ETERM:
                 raise RunEnded
             raise_zmq_error()
-        if not more:
-            set_count(&self.counts.sent, self.counts.sent + 1)
+        set_count(&self.counts.sent, self.counts.sent + 1)
         return 0
 
 
 cdef inline bint is_plain(value) noexcept:
-    """Whether nobody can tell if a value is shared: it cannot change."""
+    """Whether nobody can tell if a value is shared, because it cannot change."""
     kind = type(value)
     return (
         kind is int
@@ -529,23 +439,42 @@ cdef inline bint is_plain(value) noexcept:
     )
 
 
-cdef Frame copy_of(const unsigned char[::1] raw, BufferPool pool):
-    """A copy, because what arrives must not change when the sender's does."""
-    cdef Frame frame = Frame.__new__(Frame)
-    cdef size_t size = raw.shape[0]
-    if init_from_pool(&frame.message, size, pool.pool) < 0:
-        raise_zmq_error()
-    with nogil:
-        memcpy(zmq_msg_data(&frame.message), &raw[0], size)
-    return frame
+cdef object plain_copy(message):
+    """What arrives of a message that is simple enough to do without a pickle, else `NOT_PLAIN`.
+
+    Plain values, and a tuple, list or dict of nothing but such.
+    """
+    kind = type(message)
+    if is_plain(message):
+        return message
+    if kind is tuple:
+        for value in <tuple> message:
+            if not is_plain(value):
+                return NOT_PLAIN
+        return message
+    if kind is list:
+        for value in <list> message:
+            if not is_plain(value):
+                return NOT_PLAIN
+        return (<list> message)[:]
+    if kind is dict:
+        for key, value in (<dict> message).items():
+            if not (is_plain(key) and is_plain(value)):
+                return NOT_PLAIN
+        return (<dict> message).copy()
+    return NOT_PLAIN
 
 
-cdef inline object take_reference(wire_header *header):
+cdef inline object take_payload(zmq_msg_t *message):
     """The object that a message refers to, whose reference becomes the caller's."""
-    cdef PyObject *reference = (<PyObject **> (header + 1))[0]
-    message = <object> reference
-    Py_DECREF(message)
-    return message
+    cdef wire_header *header = <wire_header *> zmq_msg_data(message)
+    cdef PyObject *reference
+    if header.kind != WIRE_JOB:
+        return None
+    reference = (<PyObject **> (header + 1))[0]
+    payload = <object> reference
+    Py_DECREF(payload)
+    return payload
 
 
 cdef int raise_zmq_error() except -1:

@@ -32,7 +32,6 @@ from _libzmq cimport (
     ZMQ_PAIR,
     ZMQ_RCVHWM,
     ZMQ_SNDHWM,
-    ZMQ_SNDMORE,
     zmq_bind,
     zmq_close,
     zmq_connect,
@@ -46,7 +45,6 @@ from _libzmq cimport (
     zmq_msg_data,
     zmq_msg_init,
     zmq_msg_init_size,
-    zmq_msg_more,
     zmq_msg_move,
     zmq_msg_recv,
     zmq_msg_send,
@@ -61,7 +59,6 @@ from _wire cimport (
     WIRE_GOODBYE,
     WIRE_JOB,
     WIRE_MESSAGE,
-    WIRE_REFERENCE,
     WIRE_STOP,
     count_of,
     flag_is_up,
@@ -91,7 +88,7 @@ cdef enum:
     # A power of two.
     MOST_CREDIT = 256
     # How often to look for a message before going to sleep: some tens of µs.
-    SPINS = 100
+    SPINS = 50
 
 # How much work may wait behind a running job, in ns (see docs/how_it_works.rst).
 cdef uint64_t WORK_AHEAD = 200_000
@@ -102,23 +99,13 @@ cdef uint64_t WAKING_UP = 5_000
 
 # ---------------------------------------------------------------- messages
 
-cdef struct Message:
-    zmq_msg_t head
-    zmq_msg_t *frames
-    uint32_t n_frames
+cdef inline wire_header *header_of(zmq_msg_t *message) noexcept nogil:
+    return <wire_header *> zmq_msg_data(message)
 
 
-cdef inline wire_header *header_of(Message *message) noexcept nogil:
-    return <wire_header *> zmq_msg_data(&message.head)
-
-
-cdef inline void move_message(Message *target, Message *source) noexcept nogil:
-    zmq_msg_init(&target.head)
-    zmq_msg_move(&target.head, &source.head)
-    target.frames = source.frames
-    target.n_frames = source.n_frames
-    source.frames = NULL
-    source.n_frames = 0
+cdef inline void move_message(zmq_msg_t *target, zmq_msg_t *source) noexcept nogil:
+    zmq_msg_init(target)
+    zmq_msg_move(target, source)
 
 
 # The objects of dropped messages, until somebody with the GIL lets go of them.
@@ -128,7 +115,7 @@ cdef struct References:
     size_t capacity
 
 
-cdef void keep_reference(References *dropped, Message *message) noexcept nogil:
+cdef void keep_reference(References *dropped, zmq_msg_t *message) noexcept nogil:
     cdef PyObject **grown
     cdef size_t capacity
     if dropped.length == dropped.capacity:
@@ -142,76 +129,27 @@ cdef void keep_reference(References *dropped, Message *message) noexcept nogil:
     dropped.length += 1
 
 
-cdef inline void drop_message(Message *message, References *dropped) noexcept nogil:
-    cdef uint32_t i
-    cdef wire_header *header = header_of(message)
-    if header.kind in (WIRE_MESSAGE, WIRE_JOB) and header.mark == WIRE_REFERENCE:
+cdef inline void drop_message(zmq_msg_t *message, References *dropped) noexcept nogil:
+    if header_of(message).kind in (WIRE_MESSAGE, WIRE_JOB):
         keep_reference(dropped, message)
-    zmq_msg_close(&message.head)
-    for i in range(message.n_frames):
-        zmq_msg_close(&message.frames[i])
-    free(message.frames)
-    message.frames = NULL
-    message.n_frames = 0
-
-
-cdef int receive_message(void *socket, Message *message) noexcept nogil:
-    """0, or -1 with zmq_errno(): EAGAIN when there is none."""
-    cdef zmq_msg_t *grown
-    cdef zmq_msg_t *last
-    message.frames = NULL
-    message.n_frames = 0
-    zmq_msg_init(&message.head)
-    if zmq_msg_recv(&message.head, socket, ZMQ_DONTWAIT) < 0:
-        return -1
-    last = &message.head
-    while zmq_msg_more(last):
-        grown = <zmq_msg_t *> realloc(
-            message.frames, (message.n_frames + 1) * sizeof(zmq_msg_t)
-        )
-        if grown is NULL:
-            return -1
-        message.frames = grown
-        last = &grown[message.n_frames]
-        zmq_msg_init(last)
-        # The frames of one message arrive together.
-        if zmq_msg_recv(last, socket, ZMQ_DONTWAIT) < 0:
-            return -1
-        message.n_frames += 1
-    return 0
-
-
-cdef int send_message(void *socket, Message *message) noexcept nogil:
-    """Send and empty `message`: 0, or -1 with zmq_errno()."""
-    cdef uint32_t i
-    cdef int more = ZMQ_SNDMORE if message.n_frames else 0
-    if zmq_msg_send(&message.head, socket, ZMQ_DONTWAIT | more) < 0:
-        return -1
-    for i in range(message.n_frames):
-        more = ZMQ_SNDMORE if i + 1 < message.n_frames else 0
-        if zmq_msg_send(&message.frames[i], socket, ZMQ_DONTWAIT | more) < 0:
-            return -1
-    free(message.frames)
-    message.frames = NULL
-    message.n_frames = 0
-    return 0
+    zmq_msg_close(message)
 
 
 # ------------------------------------------------------------------ queues
 
 cdef struct Queue:
-    Message *slots
+    zmq_msg_t *slots
     size_t capacity
     size_t first
     size_t length
 
 
-cdef int push_message(Queue *queue, Message *message) noexcept nogil:
+cdef int push_message(Queue *queue, zmq_msg_t *message) noexcept nogil:
     cdef size_t i, capacity
-    cdef Message *slots
+    cdef zmq_msg_t *slots
     if queue.length == queue.capacity:
         capacity = 2 * queue.capacity if queue.capacity else 16
-        slots = <Message *> malloc(capacity * sizeof(Message))
+        slots = <zmq_msg_t *> malloc(capacity * sizeof(zmq_msg_t))
         if slots is NULL:
             return -1
         for i in range(queue.length):
@@ -229,9 +167,9 @@ cdef int push_message(Queue *queue, Message *message) noexcept nogil:
     return 0
 
 
-cdef inline Message *pop_message(Queue *queue) noexcept nogil:
+cdef inline zmq_msg_t *pop_message(Queue *queue) noexcept nogil:
     """The first message: to be used before the next push."""
-    cdef Message *message = &queue.slots[queue.first]
+    cdef zmq_msg_t *message = &queue.slots[queue.first]
     queue.first = (queue.first + 1) & (queue.capacity - 1)
     queue.length -= 1
     return message
@@ -350,7 +288,7 @@ cdef struct Worker:
     bint signals
     bint gone
     # The message that found its destination full, until there is room for it.
-    Message parked
+    zmq_msg_t parked
     bint is_parked
     # What it was given and has not acknowledged, oldest first: a ring, as long as a
     # power of two, of which the mask is one less.
@@ -716,8 +654,9 @@ cdef class Router:
     cdef inline int read_from(self, int w) noexcept nogil:
         """Read one message, if there is one: how many, or -1 with zmq_errno()."""
         cdef Worker *worker = &self.workers[w]
-        cdef Message message
-        while receive_message(worker.inbox, &message) < 0:
+        cdef zmq_msg_t message
+        zmq_msg_init(&message)
+        while zmq_msg_recv(&message, worker.inbox, ZMQ_DONTWAIT) < 0:
             if zmq_errno() == EAGAIN:
                 worker.signals = True
                 return 0
@@ -751,7 +690,7 @@ cdef class Router:
                 pass
         return 0
 
-    cdef int handle(self, int w, Message *message) noexcept nogil:
+    cdef int handle(self, int w, zmq_msg_t *message) noexcept nogil:
         cdef Worker *worker = &self.workers[w]
         cdef Step *step = &self.steps[worker.step]
         cdef wire_header *header = header_of(message)
@@ -783,7 +722,7 @@ cdef class Router:
         drop_message(message, &self.dropped)
         return rc
 
-    cdef int accept(self, int w, Message *message) noexcept nogil:
+    cdef int accept(self, int w, zmq_msg_t *message) noexcept nogil:
         """Give a message to a worker, queue it, or park it with its sender."""
         cdef int s = header_of(message).step
         cdef Step *step = &self.steps[s]
@@ -802,14 +741,14 @@ cdef class Router:
             return 0
         return self.enqueue(step, message)
 
-    cdef inline int enqueue(self, Step *step, Message *message) noexcept nogil:
+    cdef inline int enqueue(self, Step *step, zmq_msg_t *message) noexcept nogil:
         if push_message(&step.queue, message) < 0:
             return -1
         if step.queue.length > step.queue_peak:
             step.queue_peak = step.queue.length
         return 0
 
-    cdef inline int give(self, int w, Message *message) noexcept nogil:
+    cdef inline int give(self, int w, zmq_msg_t *message) noexcept nogil:
         cdef Worker *worker = &self.workers[w]
         cdef Step *step = &self.steps[worker.step]
         cdef wire_header *header = header_of(message)
@@ -897,16 +836,14 @@ cdef class Router:
         return 0
 
     cdef int stop_workers(self) noexcept nogil:
-        cdef Message message
+        cdef zmq_msg_t message
         cdef wire_header *header
         cdef int w
         self.stopped = True
-        message.frames = NULL
-        message.n_frames = 0
         for w in range(self.n_workers):
             if self.workers[w].gone:
                 continue
-            if zmq_msg_init_size(&message.head, sizeof(wire_header)) < 0:
+            if zmq_msg_init_size(&message, sizeof(wire_header)) < 0:
                 return -1
             header = header_of(&message)
             memset(header, 0, sizeof(wire_header))
@@ -915,8 +852,8 @@ cdef class Router:
                 return -1
         return 0
 
-    cdef inline int send(self, Worker *worker, Message *message) noexcept nogil:
-        if send_message(worker.outbox, message) < 0:
+    cdef inline int send(self, Worker *worker, zmq_msg_t *message) noexcept nogil:
+        if zmq_msg_send(message, worker.outbox, ZMQ_DONTWAIT) < 0:
             return -1
         set_count(&worker.counts.given, worker.counts.given + 1)
         return 0

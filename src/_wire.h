@@ -1,9 +1,8 @@
 /* What travels between a worker and the router.
  *
- * Every message starts with this header, in the first frame; a pickle follows
- * it in the same frame, and its large buffers are frames of their own. Sixteen
- * bytes, so that a small pickle still fits into a zmq_msg_t without a malloc.
- * A message that is handed over by reference owns one reference to its object.
+ * Every message starts with this header. The address of a Python object follows it in a
+ * message or a job, which owns one reference to it. Twenty-four bytes fit into a
+ * zmq_msg_t, so that none of them needs memory of its own.
  */
 #ifndef CTAPIPE_PIPELINE_WIRE_H
 #define CTAPIPE_PIPELINE_WIRE_H
@@ -16,7 +15,7 @@
 
 typedef struct {
     uint8_t kind;
-    uint8_t mark;    /* ACKNOWLEDGE: WIRE_FAILED. MESSAGE, JOB: WIRE_REFERENCE */
+    uint8_t mark;    /* ACKNOWLEDGE: WIRE_FAILED. MESSAGE, JOB: what the object is */
     uint16_t step;   /* MESSAGE: the index of the step that it is for */
     uint32_t jobs;   /* ACKNOWLEDGE: how many jobs ended */
     uint64_t value;  /* MESSAGE, JOB: event number. ACKNOWLEDGE: busy time in ns */
@@ -31,8 +30,13 @@ enum {
 };
 
 enum {
-    WIRE_FAILED = 1,    /* the last of the jobs raised an exception */
-    WIRE_REFERENCE = 1, /* no pickle follows, but a pointer to the Python object */
+    WIRE_FAILED = 1, /* the last of the jobs raised an exception */
+};
+
+enum {
+    WIRE_OBJECT = 1,         /* the message itself */
+    WIRE_PICKLE,             /* its pickle, bytes */
+    WIRE_PICKLE_AND_BUFFERS, /* its pickle, and the list of the buffers out of it */
 };
 
 /* What the router, its workers and the main thread tell each other besides. */
@@ -62,15 +66,6 @@ static inline void set_count(uint64_t *count, uint64_t value) {
     __atomic_store_n(count, value, __ATOMIC_RELEASE);
 }
 
-/* Tells the processor that a loop only waits. */
-static inline void relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
-
 /* How often a worker lets the other threads run before it goes to sleep: tens of
  * microseconds. To sleep would cost it and whoever wakes it about as much. */
 enum { WIRE_YIELDS = 50 };
@@ -85,14 +80,14 @@ static inline int soon_greater(const uint64_t *count, uint64_t value) {
 
 /* Send a frame if there is room for it, or is while the other threads run `yields` times:
  * 0 or more, or -1 with zmq_errno(), EAGAIN if there is none. */
-static inline int send_soon(void *socket, zmq_msg_t *frame, int more, int yields) {
+static inline int send_soon(void *socket, zmq_msg_t *frame, int yields) {
     int events;
     size_t length = sizeof(events);
-    int rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT | more);
+    int rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT);
     while (rc < 0 && zmq_errno() == EAGAIN && yields-- > 0) {
         /* Sending does not look for the news that there is room again; this does. */
         zmq_getsockopt(socket, ZMQ_EVENTS, &events, &length);
-        rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT | more);
+        rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT);
         if (rc < 0 && yields > 0)
             sched_yield();
     }

@@ -18,7 +18,9 @@ cdef extern from "_wire.h" nogil:
     const int WIRE_JOB
     const int WIRE_STOP
     const int WIRE_FAILED
-    const int WIRE_REFERENCE
+    const int WIRE_OBJECT
+    const int WIRE_PICKLE
+    const int WIRE_PICKLE_AND_BUFFERS
 
     ctypedef struct wire_flags:
         int producing_ended
@@ -30,11 +32,10 @@ cdef extern from "_wire.h" nogil:
 
     uint64_t count_of(const uint64_t *count)
     void set_count(uint64_t *count, uint64_t value)
-    void relax()
 
     const int WIRE_YIELDS
     bint soon_greater(const uint64_t *count, uint64_t value)
-    int send_soon(void *socket, zmq_msg_t *frame, int more, int yields)
+    int send_soon(void *socket, zmq_msg_t *frame, int yields)
 
     bint flag_is_up(const int *flag)
     void raise_flag(int *flag)

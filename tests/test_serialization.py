@@ -1,9 +1,12 @@
 """How messages are handed over: pickled with their buffers apart, or by reference."""
 
 import gc
+import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctapipe.pipeline import StepError, run
 
@@ -184,6 +187,22 @@ def test_no_reference_is_kept_when_a_step_fails(after):
     alive, failure = count_after(Fails, 10_000)
     assert "ValueError" in failure
     assert alive == 0
+
+
+ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+MESSAGES = st.recursive(
+    ATOMS | st.binary(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(ATOMS, inner),
+)
+
+
+@given(MESSAGES)
+def test_what_arrives_is_what_a_pickle_would_make(message):
+    sent, *received = hand_over(message)
+    for copy in received:
+        assert repr(copy) == repr(pickle.loads(pickle.dumps(sent)))
+    mutable = [copy for copy in (sent, *received) if isinstance(copy, list | dict)]
+    assert len({id(copy) for copy in mutable}) == len(mutable)
 
 
 @pytest.mark.parametrize("value", [2**70, 0.1, "text" * 3000, b"bytes" * 3000, True])

@@ -4,7 +4,8 @@ import errno
 import threading
 from typing import Any, ClassVar
 
-from .._channel import BufferPool, Channel
+from .._buffers import BufferPool
+from .._channel import Channel
 from .._router import Router
 from ..errors import ConfigurationError, StepError
 from ..graph import UNLIMITED, StepSpec

@@ -1,0 +1,6 @@
+from collections.abc import Buffer as BufferProtocol
+
+class Buffer(BufferProtocol): ...
+
+class BufferPool:
+    def copy(self, raw: BufferProtocol) -> Buffer: ...
