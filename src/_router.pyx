@@ -180,6 +180,91 @@ cdef void clear_queue(Queue *queue, References *dropped) noexcept nogil:
         drop_message(pop_message(queue), dropped)
 
 
+# ------------------------------------------- messages that wait for their turn
+
+cdef struct Entry:
+    uint64_t event
+    uint64_t arrival
+    zmq_msg_t *message
+
+
+# A binary heap (Knuth, The Art of Computer Programming 3, section 5.2.3): the first
+# event first, and its messages in the order in which they came.
+cdef struct Heap:
+    Entry *entries
+    size_t capacity
+    size_t length
+    uint64_t n_arrived
+
+
+cdef inline bint comes_before(Entry *one, Entry *other) noexcept nogil:
+    return one.event < other.event or (
+        one.event == other.event and one.arrival < other.arrival
+    )
+
+
+cdef int push_in_order(Heap *heap, zmq_msg_t *message) noexcept nogil:
+    cdef Entry entry
+    cdef Entry *grown
+    cdef size_t i, parent
+    cdef size_t capacity
+    if heap.length == heap.capacity:
+        capacity = 2 * heap.capacity if heap.capacity else 16
+        grown = <Entry *> realloc(heap.entries, capacity * sizeof(Entry))
+        if grown is NULL:
+            return -1
+        heap.entries = grown
+        heap.capacity = capacity
+    entry.message = <zmq_msg_t *> malloc(sizeof(zmq_msg_t))
+    if entry.message is NULL:
+        return -1
+    entry.event = header_of(message).value
+    entry.arrival = heap.n_arrived
+    heap.n_arrived += 1
+    move_message(entry.message, message)
+    i = heap.length
+    heap.length += 1
+    while i > 0:
+        parent = (i - 1) // 2
+        if not comes_before(&entry, &heap.entries[parent]):
+            break
+        heap.entries[i] = heap.entries[parent]
+        i = parent
+    heap.entries[i] = entry
+    return 0
+
+
+cdef void pop_in_order(Heap *heap, zmq_msg_t *message) noexcept nogil:
+    cdef Entry last
+    cdef size_t i = 0
+    cdef size_t child
+    move_message(message, heap.entries[0].message)
+    free(heap.entries[0].message)
+    heap.length -= 1
+    last = heap.entries[heap.length]
+    while True:
+        child = 2 * i + 1
+        if child >= heap.length:
+            break
+        if child + 1 < heap.length and comes_before(
+            &heap.entries[child + 1], &heap.entries[child]
+        ):
+            child += 1
+        if not comes_before(&heap.entries[child], &last):
+            break
+        heap.entries[i] = heap.entries[child]
+        i = child
+    heap.entries[i] = last
+
+
+cdef void clear_heap(Heap *heap, References *dropped) noexcept nogil:
+    cdef size_t i
+    for i in range(heap.length):
+        drop_message(heap.entries[i].message, dropped)
+        free(heap.entries[i].message)
+    heap.length = 0
+
+
 # ------------------------------------------------- how many live per event
 
 # Open addressing: event number + 1 (0 is an empty slot) and its count.
@@ -230,6 +315,10 @@ cdef int grow_descendants(Descendants *living) noexcept nogil:
     free(living.counts)
     living[0] = grown
     return 0
+
+
+cdef inline bint has_descendants(Descendants *living, uint64_t event) noexcept nogil:
+    return living.events[find_event(living, event)] != 0
 
 
 cdef inline int add_descendant(Descendants *living, uint64_t event) noexcept nogil:
@@ -309,6 +398,14 @@ cdef struct Step:
     int rank
     uint32_t prefetch
     Queue queue
+    # For a step that is ordered: it waits in the heap instead, until no message of an
+    # event before the first one is at an earlier step.
+    bint ordered
+    Heap heap
+    # Per step, whether what it sends can come here; and which events have messages there.
+    bint *comes_after
+    Descendants before
+    uint64_t first_event
     # Workers without a job, the one that has waited longest first; then those
     # that have jobs but would take more.
     WorkerList idle
@@ -325,6 +422,10 @@ cdef struct Step:
     uint64_t running
 
 
+cdef inline uint64_t n_waiting(Step *step) noexcept nogil:
+    return step.heap.length if step.ordered else step.queue.length
+
+
 cdef class Router:
     """Moves messages between the workers of a pipeline's steps.
 
@@ -334,13 +435,17 @@ cdef class Router:
 
     Parameters
     ----------
-    steps : sequence of tuple (queue_limit, rank, prefetch)
+    steps : sequence of tuple (queue_limit, rank, prefetch, before)
         One per step, the producer first. `queue_limit`: how many messages may
         wait for the step, -1 for no limit. `rank`: its place in the order of the
         graph; a message to a step of the same or a lower rank goes against that
         order and is exempt from the limit, so that a cycle cannot block itself.
         `prefetch`: how many messages a worker may hold, the one it works on
-        included; 0 lets the router choose from the time its jobs take.
+        included; 0 lets the router choose from the time its jobs take. `before`: None, or,
+        for a step that receives messages in the order of their events, the indices of the
+        steps at which there may be messages of earlier events. Then it is the producer that
+        waits while `queue_limit` messages wait for the step: to stop another worker could
+        stop the message that all wait for.
 
     Raises
     ------
@@ -351,6 +456,7 @@ cdef class Router:
     cdef void *context
     cdef Step *steps
     cdef int n_steps
+    cdef int n_ordered
     cdef Worker *workers
     cdef int n_workers
     cdef int most_workers
@@ -377,10 +483,12 @@ cdef class Router:
         self.steps = <Step *> calloc(self.n_steps, sizeof(Step))
         if self.steps is NULL:
             raise MemoryError
-        for i, (queue_limit, rank, prefetch) in enumerate(steps):
+        for i, (queue_limit, rank, prefetch, before) in enumerate(steps):
             self.steps[i].queue_limit = queue_limit
             self.steps[i].rank = rank
             self.steps[i].prefetch = prefetch
+            if before is not None:
+                self.order(i, before)
             self.steps[i].idle.first = self.steps[i].idle.last = NOBODY
             self.steps[i].ready.first = self.steps[i].ready.last = NOBODY
             self.steps[i].waiting.first = self.steps[i].waiting.last = NOBODY
@@ -397,6 +505,17 @@ cdef class Router:
             raise_zmq_error()
         zmq_ctx_set(self.context, ZMQ_IO_THREADS, 0)
         zmq_ctx_set(self.context, ZMQ_MAX_SOCKETS, 65535)
+
+    cdef int order(self, int s, before) except -1:
+        cdef Step *step = &self.steps[s]
+        step.ordered = True
+        self.n_ordered += 1
+        step.comes_after = <bint *> calloc(self.n_steps, sizeof(bint))
+        if step.comes_after is NULL or grow_descendants(&step.before) < 0:
+            raise MemoryError
+        for other in before:
+            step.comes_after[<int> other] = True
+        return 0
 
     def __dealloc__(self):
         self.release()
@@ -534,6 +653,15 @@ cdef class Router:
                 clear_queue(&self.steps[i].queue, &self.dropped)
                 free(self.steps[i].queue.slots)
                 self.steps[i].queue.slots = NULL
+                clear_heap(&self.steps[i].heap, &self.dropped)
+                free(self.steps[i].heap.entries)
+                self.steps[i].heap.entries = NULL
+                free(self.steps[i].before.events)
+                free(self.steps[i].before.counts)
+                self.steps[i].before.events = NULL
+                self.steps[i].before.counts = NULL
+                free(self.steps[i].comes_after)
+                self.steps[i].comes_after = NULL
         self.release_dropped()
         free(self.dropped.objects)
         self.dropped.objects = NULL
@@ -706,6 +834,8 @@ cdef class Router:
             self.in_flight += 1
             if add_descendant(&self.living, header.value) < 0:
                 return -1
+            if self.n_ordered and self.come_before(header.step, header.value) < 0:
+                return -1
             return self.accept(w, message)
         if header.kind == WIRE_ACKNOWLEDGE:
             rc = self.acknowledge(w, header)
@@ -726,27 +856,81 @@ cdef class Router:
         """Give a message to a worker, queue it, or park it with its sender."""
         cdef int s = header_of(message).step
         cdef Step *step = &self.steps[s]
-        cdef int receiver = self.take_available(step)
-        if receiver != NOBODY:
-            return self.give(receiver, message)
-        if (
-            step.queue_limit >= 0
-            and step.queue.length >= <size_t> step.queue_limit
-            and step.rank > self.steps[self.workers[w].step].rank
-        ):
-            self.leave_list(w)
-            move_message(&self.workers[w].parked, message)
-            self.workers[w].is_parked = True
-            self.append(&step.waiting, w)
-            return 0
-        return self.enqueue(step, message)
+        cdef Step *full = NULL
+        cdef int receiver
+        if self.n_ordered and self.workers[w].step == 0:
+            full = self.full_ordered_step()
+        if step.ordered and full is NULL:
+            if self.enqueue(step, message) < 0:
+                return -1
+            return self.dispatch(step)
+        if full is NULL:
+            receiver = self.take_available(step)
+            if receiver != NOBODY:
+                return self.give(receiver, message)
+            if (
+                step.queue_limit < 0
+                or step.queue.length < <size_t> step.queue_limit
+                or step.rank <= self.steps[self.workers[w].step].rank
+            ):
+                return self.enqueue(step, message)
+            full = step
+        self.leave_list(w)
+        move_message(&self.workers[w].parked, message)
+        self.workers[w].is_parked = True
+        self.append(&full.waiting, w)
+        return 0
+
+    cdef Step *full_ordered_step(self) noexcept nogil:
+        cdef int s
+        for s in range(self.n_steps):
+            if (
+                self.steps[s].ordered
+                and self.steps[s].queue_limit >= 0
+                and self.steps[s].heap.length >= <size_t> self.steps[s].queue_limit
+            ):
+                return &self.steps[s]
+        return NULL
 
     cdef inline int enqueue(self, Step *step, zmq_msg_t *message) noexcept nogil:
-        if push_message(&step.queue, message) < 0:
+        if step.ordered:
+            if push_in_order(&step.heap, message) < 0:
+                return -1
+        elif push_message(&step.queue, message) < 0:
             return -1
-        if step.queue.length > step.queue_peak:
-            step.queue_peak = step.queue.length
+        step.queue_peak = max(step.queue_peak, n_waiting(step))
         return 0
+
+    # Which events may have messages yet that ordered steps have to wait for.
+
+    cdef int come_before(self, int s, uint64_t event) noexcept nogil:
+        """A message has been sent to a step."""
+        cdef int other
+        for other in range(self.n_steps):
+            if self.steps[other].ordered and self.steps[other].comes_after[s]:
+                if add_descendant(&self.steps[other].before, event) < 0:
+                    return -1
+        return 0
+
+    cdef int pass_by(self, int s, uint64_t event) noexcept nogil:
+        """A message at a step is done with."""
+        cdef Step *other
+        cdef int i
+        for i in range(self.n_steps):
+            other = &self.steps[i]
+            if other.ordered and other.comes_after[s]:
+                if remove_descendant(&other.before, event) and event == other.first_event:
+                    if self.dispatch(other) < 0:
+                        return -1
+        return 0
+
+    cdef bint is_next(self, Step *step) noexcept nogil:
+        """Whether the first message in a step's heap need not wait for one before it."""
+        while step.first_event < self.events_sent and not has_descendants(
+            &step.before, step.first_event
+        ):
+            step.first_event += 1
+        return step.heap.length > 0 and step.heap.entries[0].event <= step.first_event
 
     cdef inline int give(self, int w, zmq_msg_t *message) noexcept nogil:
         cdef Worker *worker = &self.workers[w]
@@ -780,6 +964,8 @@ cdef class Router:
             last = remove_descendant(&self.living, event)
             if last and i + n_failed < header.jobs:
                 self.events_finished += 1
+            if self.n_ordered and self.pass_by(worker.step, event) < 0:
+                return -1
         step.failed += n_failed
         if n_failed:
             raise_flag(&self.flags.producing_ended)
@@ -815,23 +1001,32 @@ cdef class Router:
 
     cdef int dispatch(self, Step *step) noexcept nogil:
         """Give queued messages to available workers; let parked ones move up."""
+        cdef zmq_msg_t message
         cdef int w
-        while step.queue.length:
+        while self.is_next(step) if step.ordered else step.queue.length > 0:
             w = self.take_available(step)
             if w == NOBODY:
                 return 0
-            if self.give(w, pop_message(&step.queue)) < 0:
+            if step.ordered:
+                pop_in_order(&step.heap, &message)
+            else:
+                move_message(&message, pop_message(&step.queue))
+            if self.give(w, &message) < 0:
                 return -1
             # Not before half of the queue is free, so that a sender that was stopped can
             # send for a while when it is woken.
             while (
                 step.waiting.first != NOBODY
-                and 2 * step.queue.length <= <size_t> step.queue_limit
+                and 2 * n_waiting(step) <= <uint64_t> step.queue_limit
             ):
                 w = step.waiting.first
                 self.leave_list(w)
                 self.workers[w].is_parked = False
-                if self.enqueue(step, &self.workers[w].parked) < 0:
+                move_message(&message, &self.workers[w].parked)
+                if step.ordered:
+                    if self.accept(w, &message) < 0:
+                        return -1
+                elif self.enqueue(step, &message) < 0:
                     return -1
         return 0
 
@@ -862,6 +1057,7 @@ cdef class Router:
         cdef int i, w
         for i in range(self.n_steps):
             clear_queue(&self.steps[i].queue, &self.dropped)
+            clear_heap(&self.steps[i].heap, &self.dropped)
         for w in range(self.n_workers):
             if self.workers[w].is_parked:
                 self.leave_list(w)
@@ -929,7 +1125,7 @@ cdef class Router:
                 "failed": self.steps[i].failed,
                 "sent": self.steps[i].sent,
                 "running": self.steps[i].running,
-                "queue": self.steps[i].queue.length,
+                "queue": n_waiting(&self.steps[i]),
                 "queue_peak": self.steps[i].queue_peak,
                 "busy_s": self.steps[i].busy * 1e-9,
             }

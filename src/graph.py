@@ -23,7 +23,7 @@ SERIALIZATIONS: tuple[Serialization, ...] = ("pickle", "none")
 
 STEP_KEYS = (
     *("name", "class", "module", "next_steps"),
-    *("nb_thread", "queue_limit", "prefetch", "serialization"),
+    *("nb_thread", "queue_limit", "prefetch", "serialization", "ordered"),
 )
 GRAPH_KEYS = ("producer_conf", "stagers_conf", "consumer_conf")
 RESERVED_NAMES = ("Pipeline", "Tool", "Application", "version")
@@ -35,6 +35,8 @@ NOT_FOR = {
     ("queue_limit", "producer"): "nothing is sent to the producer; "
     "set it on the steps that it sends to",
     ("prefetch", "producer"): "nothing is sent to the producer; "
+    "set it on the steps that it sends to",
+    ("ordered", "producer"): "nothing is sent to the producer; "
     "set it on the steps that it sends to",
     ("next_steps", "consumer"): "the consumer is the last step",
 }
@@ -64,6 +66,8 @@ class StepSpec:
     serialization : {"pickle", "none"}
         How what it sends is handed over, where the receiver is in the same process; with
         ``none`` the receiver gets the very object.
+    ordered : bool
+        Whether it receives messages in the order in which the producer sent their events.
     config : traitlets.config.Config
         The options of its class, and of what it creates.
     """
@@ -76,6 +80,7 @@ class StepSpec:
     queue_limit: int = DEFAULT_QUEUE_LIMIT
     prefetch: int | None = None
     serialization: Serialization = "pickle"
+    ordered: bool = False
     config: Config = dataclasses.field(default_factory=Config)
 
 
@@ -130,6 +135,7 @@ class Graph:
                     queue_limit=draft.conf.get("queue_limit", DEFAULT_QUEUE_LIMIT),
                     prefetch=draft.conf.get("prefetch"),
                     serialization=draft.conf.get("serialization", reader.serialization),
+                    ordered=draft.conf.get("ordered", False),
                     config=config_of_step(config, command_line, draft.name, draft.step_class),
                 )
                 for draft in reader.drafts
@@ -176,6 +182,26 @@ class Graph:
         for rank, i in enumerate(reversed(left)):
             ranks[i] = rank
         return ranks
+
+    def steps_before(self, index: int) -> set[int]:
+        """The steps from which messages can come to a step, by way of `next_steps`.
+
+        Without the producer, the step itself, and those that come after it in the order of
+        the graph, which send to it against that order.
+        """
+        ranks = self.ranks()
+        senders: dict[int, list[int]] = {i: [] for i in range(len(self.steps))}
+        for i, spec in enumerate(self.steps):
+            for name in spec.next_steps:
+                senders[self.index(name)].append(i)
+        before: set[int] = set()
+        to_visit = [index]
+        while to_visit:
+            for i in senders[to_visit.pop()]:
+                if i not in before and 0 < ranks[i] < ranks[index]:
+                    before.add(i)
+                    to_visit.append(i)
+        return before
 
 
 def configured_classes(config: Config) -> dict[str, type | None]:
@@ -284,6 +310,11 @@ class _Reader:
             self.errors.append(
                 f"{where}: 'serialization' must be one of {', '.join(map(repr, SERIALIZATIONS))}, "
                 f"not {_describe(serialization)}"
+            )
+        ordered = conf.get("ordered", False)
+        if not isinstance(ordered, bool):
+            self.errors.append(
+                f"{where}: 'ordered' must be true or false, not {_describe(ordered)}"
             )
         draft = _Draft(name if isinstance(name, str) else key, role, conf)
         if "class" in conf:

@@ -157,6 +157,8 @@ MISTAKES = [
     ((*FIRST, "prefetch"), 0, r"step 'CLEAN': 'prefetch' must be a whole number from 1 .* not 0"),
     ((*FIRST, "serialization"), "json", r"'serialization' must be one of 'pickle', 'none', not"),
     ((P, "serialization"), "json", r"Pipeline: option 'serialization': .* not the str 'json'"),
+    ((*FIRST, "ordered"), "yes", r"step 'CLEAN': 'ordered' must be true or false, not 'yes'"),
+    ((P, "producer_conf", "ordered"), True, r"step 'READ': 'ordered' is not for the producer"),
     ((P, "producer_conf", "prefetch"), 2, r"step 'READ': 'prefetch' is not for the producer"),
     ((*FIRST, "next_steps"), "HILAS", r"step 'CLEAN': .*'HILAS', which is no step.*'HILLAS'"),
     ((*FIRST, "next_steps"), "READ", r"step 'CLEAN': .*nothing can be sent to the producer"),

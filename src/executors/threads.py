@@ -30,8 +30,15 @@ class Threads(Executor):
         super().__init__(*args)
         self._router = Router(
             [
-                (spec.queue_limit, rank, spec.prefetch or 0)
-                for spec, rank in zip(self.graph.steps, self.graph.ranks(), strict=True)
+                (
+                    spec.queue_limit,
+                    rank,
+                    spec.prefetch or 0,
+                    self.graph.steps_before(i) if spec.ordered else None,
+                )
+                for i, (spec, rank) in enumerate(
+                    zip(self.graph.steps, self.graph.ranks(), strict=True)
+                )
             ]
         )
         self._channels: list[Channel] = []

@@ -1,0 +1,192 @@
+"""An ordered step: it receives messages in the order in which the producer sent their events."""
+
+import itertools
+import threading
+import time
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from ctapipe.pipeline import run
+
+
+class Later:
+    """Lets the first event pass only after the second has: out of order, without a clock."""
+
+    overtaken = threading.Event()
+
+    def run(self, number):
+        if number == 0:
+            Later.overtaken.wait(10)
+        yield number
+        if number == 1:
+            Later.overtaken.set()
+
+
+def numbers(n):
+    return type("Numbers", (), {"run": lambda self: iter(range(n))})
+
+
+def collector():
+    class Collect:
+        received = []
+
+        def run(self, message):
+            Collect.received.append(message)
+
+    return Collect
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_order_of_the_producer(ordered):
+    Later.overtaken.clear()
+    collect = collector()
+    run(
+        [
+            numbers(20),
+            {"class": Later, "nb_thread": 2, "prefetch": 1},
+            {"class": collect, "ordered": ordered},
+        ]
+    )
+    assert sorted(collect.received) == list(range(20))
+    assert (collect.received == list(range(20))) is ordered
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100, -1])
+def test_the_producer_waits_while_many_wait_for_their_turn(limit):
+    """Not a worker, because it could be the one that has the first event."""
+    n = 1000
+    n_passed = itertools.count(1)
+    many_passed = threading.Event()
+
+    class Pass:
+        def run(self, number):
+            if number == 0:
+                many_passed.wait(10)
+            elif next(n_passed) == (limit if limit > 0 else 500):
+                many_passed.set()
+            return number
+
+    collect = collector()
+    summary = run(
+        [
+            numbers(n),
+            {"class": Pass, "nb_thread": 4, "queue_limit": 5, "prefetch": 1},
+            {"class": collect, "queue_limit": limit, "ordered": True},
+        ]
+    )
+    assert many_passed.is_set()
+    assert collect.received == list(range(n))
+    assert summary["events"]["finished"] == n
+    if limit > 0:
+        # Besides, what was on the way to the stage, waiting for it, and at its workers.
+        assert summary["steps"][2]["queue_peak"] <= limit + 20
+
+
+def pseudo_random(*seed):
+    return hash(seed) % 1000
+
+
+@st.composite
+def graphs(draw):
+    n_stages = draw(st.integers(1, 4))
+    names = [f"S{i}" for i in range(n_stages)] + ["END"]
+    stages = []
+    for i in range(n_stages):
+        followers = draw(
+            st.lists(st.sampled_from(names[i + 1 :]), min_size=1, max_size=2, unique=True)
+        )
+        if names[i + 1] not in followers:
+            followers.append(names[i + 1])
+        stages.append(
+            {
+                "name": names[i],
+                "next_steps": followers,
+                "nb_thread": draw(st.integers(1, 3)),
+                "queue_limit": draw(st.sampled_from([1, 2, 10, -1])),
+                "ordered": draw(st.booleans()),
+                **draw(st.sampled_from([{}, {"prefetch": 1}, {"prefetch": 7}])),
+            }
+        )
+    consumer = {
+        "name": "END",
+        "queue_limit": draw(st.sampled_from([1, 3, 100])),
+        "ordered": draw(st.booleans()),
+    }
+    return stages, consumer, draw(st.integers(0, 60)), draw(st.integers(0, 1000))
+
+
+@settings(max_examples=80, deadline=None)
+@given(graphs())
+def test_random_graphs_keep_the_order_and_end(graph):
+    stages, consumer, n_events, seed = graph
+    arrived = {conf["name"]: [] for conf in [*stages, consumer]}
+
+    def receive(step, message):
+        arrived[step].append(message)
+
+    class Producer:
+        def run(self):
+            yield from ((number,) for number in range(n_events))
+
+    class Stage:
+        def run(self, message):
+            receive(self.name, message)
+            if pseudo_random(seed, message, self.name) < 100:
+                time.sleep(0.0005)
+            for follower in self.next_steps:
+                # None, one, or two.
+                for copy in range(pseudo_random(seed, message, self.name, follower) % 3):
+                    self.send_msg((*message, copy), follower)
+
+    class Consumer:
+        def run(self, message):
+            receive("END", message)
+
+    def run_graph(executor):
+        for messages in arrived.values():
+            messages.clear()
+        summary = run(
+            {
+                "Pipeline": {
+                    "producer_conf": {"name": "START", "class": Producer, "next_steps": "S0"},
+                    "stagers_conf": [{"class": Stage, **conf} for conf in stages],
+                    "consumer_conf": {"class": Consumer, **consumer},
+                }
+            },
+            executor=executor,
+        )
+        assert summary["events"] == {"sent": n_events, "finished": n_events}
+        return {step: sorted(messages) for step, messages in arrived.items()}
+
+    expected = run_graph("sequential")
+    assert run_graph("threads") == expected
+    for conf in [*stages, consumer]:
+        # Several workers receive in order, but note it in any.
+        if conf["ordered"] and conf.get("nb_thread", 1) == 1:
+            events = [message[0] for message in arrived[conf["name"]]]
+            assert events == sorted(events)
+
+
+@pytest.mark.parametrize("executor", ["threads", "sequential"])
+def test_a_message_that_is_sent_back_before_the_step_is_waited_for(executor):
+    class Twice:
+        def run(self, message):
+            number, again = message
+            if number % 3 == 0 and not again:
+                self.send_msg((number, True), "Twice")
+            else:
+                self.send_msg(message)
+
+    producer = type("P", (), {"run": lambda self: iter([(i, False) for i in range(50)])})
+    collect = collector()
+    run(
+        [
+            producer,
+            {"class": Twice, "nb_thread": 2},
+            {"class": collect, "ordered": True, "queue_limit": 1},
+        ],
+        executor=executor,
+    )
+    assert [number for number, _ in collect.received] == list(range(50))
