@@ -60,7 +60,7 @@ cdef inline uint64_t now() noexcept nogil:
 
 
 cdef int send_frame(void *socket, zmq_msg_t *frame) noexcept nogil:
-    cdef int rc = send_soon(socket, frame, WIRE_YIELDS)
+    cdef int rc = send_soon(socket, frame, 0, WIRE_YIELDS)
     if rc < 0 and zmq_errno() == EAGAIN:
         rc = zmq_msg_send(frame, socket, 0)
     while rc < 0 and zmq_errno() == EINTR:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from endpoints import load_endpoints
 
 from ctapipe.pipeline._router import Router
-from ctapipe.pipeline.executors.threads import MOST_SEND_AHEAD
+from ctapipe.pipeline.executors.parallel import MOST_SEND_AHEAD
 from ctapipe.pipeline.graph import DEFAULT_QUEUE_LIMIT
 
 __all__ = ["raw_hop", "routed"]

@@ -2,17 +2,23 @@ from typing import Any
 
 from ._buffers import BufferPool
 from ._router import Router
+from .bodies import Bodies
+from .remote_router import RemoteRouter
 
 STOP: Any
 
 class Channel:
+    is_process: bool
     def __init__(
         self,
-        router: Router,
+        router: Router | RemoteRouter,
         step: int,
         send_ahead: int = 16,
         by_reference: bool = False,
         pool: BufferPool | None = None,
+        bodies: Bodies | None = None,
+        leave: bytes | None = None,
+        is_process: bool = False,
     ) -> None: ...
     @property
     def event(self) -> int: ...
@@ -22,6 +28,7 @@ class Channel:
     def close(self) -> None: ...
     def receive(self, block: bool = True) -> Any: ...
     def acknowledge(self, failed: bool = False) -> int: ...
+    def ready(self) -> None: ...
     def goodbye(self) -> None: ...
     def start_producing(self) -> None: ...
     def send(self, step: int, message: Any) -> None: ...

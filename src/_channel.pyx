@@ -3,6 +3,7 @@
 """A worker's end of the wire: pickling, framing, and waiting without the GIL."""
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, EINTR
@@ -18,6 +19,7 @@ from .errors import RunEnded
 from _libzmq cimport (
     ETERM,
     ZMQ_DONTWAIT,
+    ZMQ_SNDMORE,
     zmq_errno,
     zmq_msg_close,
     zmq_msg_data,
@@ -25,11 +27,13 @@ from _libzmq cimport (
     zmq_msg_init_size,
     zmq_msg_recv,
     zmq_msg_send,
+    zmq_msg_size,
     zmq_msg_t,
     zmq_strerror,
 )
 from _wire cimport (
     WIRE_ACKNOWLEDGE,
+    WIRE_BODY,
     WIRE_FAILED,
     WIRE_GOODBYE,
     WIRE_JOB,
@@ -37,6 +41,7 @@ from _wire cimport (
     WIRE_OBJECT,
     WIRE_PICKLE,
     WIRE_PICKLE_AND_BUFFERS,
+    WIRE_READY,
     WIRE_STOP,
     WIRE_YIELDS,
     count_of,
@@ -129,6 +134,13 @@ cdef class Channel:
         Whether to send the objects themselves instead of pickles.
     pool : BufferPool, optional
         Memory for the large buffers of what is sent; the channel's own, if not given.
+    bodies : Bodies, optional
+        Packs messages for other processes.
+    leave : bytes, optional
+        Per step, 1 if what is sent to it leaves the process.
+    is_process : bool
+        Whether what a job sends is to arrive together with its acknowledgement, or not at
+        all, and whether the router is in another process.
     """
 
     cdef object router
@@ -147,9 +159,24 @@ cdef class Channel:
     cdef uint32_t n_ended
     cdef LargeBuffers large_buffers
     cdef object pool
+    cdef object bodies
+    cdef bytes leave
+    cdef readonly bint is_process
+    # What the jobs have sent that are not acknowledged yet, and how much of it is of those
+    # that have ended.
+    cdef list held_back
+    cdef Py_ssize_t n_complete
 
     def __cinit__(
-        self, router, int step, int send_ahead=16, bint by_reference=False, pool=None
+        self,
+        router,
+        int step,
+        int send_ahead=16,
+        bint by_reference=False,
+        pool=None,
+        bodies=None,
+        bytes leave=None,
+        bint is_process=False,
     ):
         cdef size_t jobs, outgoing, counts, flags
         jobs, outgoing, counts, flags = router.connect(step, send_ahead)
@@ -162,6 +189,10 @@ cdef class Channel:
         self.by_reference = by_reference
         self.large_buffers = LargeBuffers()
         self.pool = BufferPool() if pool is None else pool
+        self.bodies = bodies
+        self.leave = leave
+        self.is_process = is_process
+        self.held_back = []
 
     def __dealloc__(self):
         self.close()
@@ -177,7 +208,7 @@ cdef class Channel:
             return
         zmq_msg_init(&left)
         while zmq_msg_recv(&left, self.jobs, ZMQ_DONTWAIT) >= 0:
-            take_payload(&left)
+            self.drop_payload(&left)
         zmq_msg_close(&left)
         self.router.disconnect(<size_t> self.jobs, <size_t> self.outgoing)
         self.jobs = self.outgoing = NULL
@@ -228,11 +259,13 @@ cdef class Channel:
                 raise BlockingIOError("no job yet")
             with nogil:
                 soon_greater(&self.counts.given, self.n_received)
+        # From another process it can be counted before it is there.
+        rc = zmq_msg_recv(&message, self.jobs, ZMQ_DONTWAIT)
+        if rc < 0 and zmq_errno() in (EAGAIN, EINTR):
+            with nogil:
                 rc = zmq_msg_recv(&message, self.jobs, 0)
                 while rc < 0 and zmq_errno() == EINTR:
                     rc = zmq_msg_recv(&message, self.jobs, 0)
-        else:
-            rc = zmq_msg_recv(&message, self.jobs, ZMQ_DONTWAIT)
         if rc < 0:
             if zmq_errno() == ETERM:
                 return STOP
@@ -241,10 +274,12 @@ cdef class Channel:
         header = <wire_header *> zmq_msg_data(&message)
         kind, mark = header.kind, header.mark
         self.current_event = header.value
+        if kind == WIRE_STOP or flag_is_up(&self.flags.discarding):
+            self.drop_payload(&message)
+            zmq_msg_close(&message)
+            return STOP
         payload = take_payload(&message)
         zmq_msg_close(&message)
-        if kind == WIRE_STOP or flag_is_up(&self.flags.discarding):
-            return STOP
         if self.n_ended == 0:
             self.blocked = 0
             self.began = now()
@@ -252,8 +287,20 @@ cdef class Channel:
             return payload
         if mark == WIRE_PICKLE:
             return loads(payload)
+        if mark == WIRE_BODY:
+            if self.is_process:
+                set_count(&self.counts.begun, self.counts.begun + 1)
+            return self.bodies.unpack(payload)
         pickled, buffers = payload
         return loads(pickled, buffers=buffers)
+
+    cdef int drop_payload(self, zmq_msg_t *message) except -1:
+        cdef wire_header *header = <wire_header *> zmq_msg_data(message)
+        payload = take_payload(message)
+        # Of a process's jobs the router keeps copies.
+        if header.mark == WIRE_BODY and not self.is_process:
+            self.bodies.drop(payload)
+        return 0
 
     def acknowledge(self, bint failed=False):
         """Tell the router that the job in hand has ended.
@@ -271,6 +318,10 @@ cdef class Channel:
             How many jobs have ended that the router has not been told of yet.
         """
         self.n_ended += not self.is_producer
+        if self.is_process:
+            if failed:
+                self.drop_incomplete()
+            self.n_complete = len(self.held_back)
         if (
             failed
             or self.n_ended == MOST_AT_ONCE
@@ -293,7 +344,34 @@ cdef class Channel:
         # What comes after it is not counted again.
         self.began += header.value + self.blocked
         self.blocked = 0
+        self.send_complete()
         return self.send_header(&header)
+
+    cdef int send_complete(self) except -1:
+        """Send what ended jobs have sent, as the first parts of what ends it."""
+        cdef zmq_msg_t frame
+        cdef Py_ssize_t i
+        for i in range(self.n_complete):
+            step, event, body = self.held_back[i]
+            self.fill_with_body(&frame, step, event, body)
+            self.send_frame(&frame, ZMQ_SNDMORE)
+        del self.held_back[:self.n_complete]
+        self.n_complete = 0
+        return 0
+
+    cdef int drop_incomplete(self) except -1:
+        """Forget what a job has sent that failed."""
+        for _, _, body in self.held_back[self.n_complete:]:
+            self.bodies.drop(body)
+        del self.held_back[self.n_complete:]
+        return 0
+
+    def ready(self):
+        """Tell the router that jobs can come, from a process."""
+        cdef wire_header header
+        memset(&header, 0, sizeof(header))
+        header.kind = WIRE_READY
+        self.send_header(&header)
 
     def goodbye(self):
         """Tell the router that nothing will follow."""
@@ -340,11 +418,14 @@ cdef class Channel:
             )
         if self.is_producer and flag_is_up(&self.flags.producing_ended):
             raise RunEnded
-        payload = message if self.by_reference else plain_copy(message)
-        if payload is NOT_PLAIN:
-            self.send_pickle(step, message)
+        if self.leave is not None and self.leave[step]:
+            self.send_body(step, message)
         else:
-            self.send_payload(step, WIRE_OBJECT, payload)
+            payload = message if self.by_reference else plain_copy(message)
+            if payload is NOT_PLAIN:
+                self.send_pickle(step, message)
+            else:
+                self.send_payload(step, WIRE_OBJECT, payload)
         if self.is_producer and now() - self.began > LONGEST_SILENCE:
             self.report_busy_time()
 
@@ -358,7 +439,7 @@ cdef class Channel:
             pickled = PyObject_Vectorcall(dumps, arguments, 2, KEYWORDS)
         except Exception as error:
             self.large_buffers.collected = None
-            error.add_note(f"while pickling a {type(message).__name__} to send it")
+            add_note(error, message)
             raise
         if self.large_buffers.collected is None:
             return self.send_payload(step, WIRE_PICKLE, pickled)
@@ -388,6 +469,40 @@ cdef class Channel:
             raise
         return 0
 
+    cdef int send_body(self, int step, message) except -1:
+        cdef zmq_msg_t frame
+        try:
+            body = self.bodies.pack(message)
+        except Exception as error:
+            add_note(error, message)
+            raise
+        if self.is_process:
+            self.held_back.append((step, self.current_event, body))
+            return 0
+        self.current_event += self.is_producer
+        self.fill_with_body(&frame, step, self.current_event, body)
+        try:
+            return self.send_frame(&frame)
+        except BaseException:
+            self.bodies.drop(body)
+            raise
+
+    cdef int fill_with_body(
+        self, zmq_msg_t *frame, int step, uint64_t event, bytes body
+    ) except -1:
+        cdef wire_header *header
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(body)
+        if zmq_msg_init_size(frame, sizeof(wire_header) + size) < 0:
+            raise_zmq_error()
+        header = <wire_header *> zmq_msg_data(frame)
+        memset(header, 0, sizeof(wire_header))
+        header.kind = WIRE_MESSAGE
+        header.mark = WIRE_BODY
+        header.step = step
+        header.value = event
+        memcpy(header + 1, PyBytes_AS_STRING(body), size)
+        return 0
+
     cdef int report_busy_time(self) except -1:
         cdef wire_header header
         cdef uint64_t time = now()
@@ -405,17 +520,17 @@ cdef class Channel:
         memcpy(zmq_msg_data(&frame), header, sizeof(wire_header))
         return self.send_frame(&frame)
 
-    cdef int send_frame(self, zmq_msg_t *frame) except -1:
+    cdef int send_frame(self, zmq_msg_t *frame, int more=0) except -1:
         cdef uint64_t waiting_since
-        cdef int rc = send_soon(self.outgoing, frame, 1)
+        cdef int rc = send_soon(self.outgoing, frame, more, 1)
         if rc < 0 and zmq_errno() == EAGAIN:
             waiting_since = now()
             with nogil:
-                rc = send_soon(self.outgoing, frame, WIRE_YIELDS)
+                rc = send_soon(self.outgoing, frame, more, WIRE_YIELDS)
                 if rc < 0 and zmq_errno() == EAGAIN:
-                    rc = zmq_msg_send(frame, self.outgoing, 0)
+                    rc = zmq_msg_send(frame, self.outgoing, more)
                 while rc < 0 and zmq_errno() == EINTR:
-                    rc = zmq_msg_send(frame, self.outgoing, 0)
+                    rc = zmq_msg_send(frame, self.outgoing, more)
             self.blocked += now() - waiting_since
         if rc < 0:
             zmq_msg_close(frame)
@@ -466,15 +581,23 @@ cdef object plain_copy(message):
 
 
 cdef inline object take_payload(zmq_msg_t *message):
-    """The object that a message refers to, whose reference becomes the caller's."""
+    """What a message brings; the reference to an object becomes the caller's."""
     cdef wire_header *header = <wire_header *> zmq_msg_data(message)
     cdef PyObject *reference
     if header.kind != WIRE_JOB:
         return None
+    if header.mark == WIRE_BODY:
+        return PyBytes_FromStringAndSize(
+            <char *> (header + 1), zmq_msg_size(message) - sizeof(wire_header)
+        )
     reference = (<PyObject **> (header + 1))[0]
     payload = <object> reference
     Py_DECREF(payload)
     return payload
+
+
+cdef add_note(error, message):
+    error.add_note(f"while pickling a {type(message).__name__} to send it")
 
 
 cdef int raise_zmq_error() except -1:

@@ -15,8 +15,6 @@ typedef union {
     void *alignment;
 } zmq_msg_t;
 
-typedef void(zmq_free_fn)(void *data, void *hint);
-
 #define ZMQ_PAIR 0
 
 #define ZMQ_FD 14
@@ -50,11 +48,10 @@ int zmq_connect(void *socket, const char *address);
 
 int zmq_msg_init(zmq_msg_t *message);
 int zmq_msg_init_size(zmq_msg_t *message, size_t size);
-int zmq_msg_init_data(
-    zmq_msg_t *message, void *data, size_t size, zmq_free_fn *free_data, void *hint);
 int zmq_msg_send(zmq_msg_t *message, void *socket, int flags);
 int zmq_msg_recv(zmq_msg_t *message, void *socket, int flags);
 int zmq_msg_close(zmq_msg_t *message);
+int zmq_msg_copy(zmq_msg_t *destination, zmq_msg_t *source);
 int zmq_msg_move(zmq_msg_t *destination, zmq_msg_t *source);
 void *zmq_msg_data(zmq_msg_t *message);
 size_t zmq_msg_size(const zmq_msg_t *message);

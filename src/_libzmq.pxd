@@ -36,6 +36,7 @@ cdef extern from "_libzmq.h" nogil:
     int zmq_msg_send(zmq_msg_t *message, void *socket, int flags)
     int zmq_msg_recv(zmq_msg_t *message, void *socket, int flags)
     int zmq_msg_close(zmq_msg_t *message)
+    int zmq_msg_copy(zmq_msg_t *destination, zmq_msg_t *source)
     int zmq_msg_move(zmq_msg_t *destination, zmq_msg_t *source)
     void *zmq_msg_data(zmq_msg_t *message)
     size_t zmq_msg_size(zmq_msg_t *message)

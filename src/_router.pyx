@@ -17,6 +17,7 @@ socket's file descriptor, and sleeps in one ``poll``.
 from cpython.ref cimport Py_DECREF, PyObject
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close as close_fd
@@ -42,6 +43,7 @@ from _libzmq cimport (
     zmq_errno,
     zmq_getsockopt,
     zmq_msg_close,
+    zmq_msg_copy,
     zmq_msg_data,
     zmq_msg_init,
     zmq_msg_init_size,
@@ -53,17 +55,28 @@ from _libzmq cimport (
     zmq_socket,
     zmq_strerror,
 )
+from _shared cimport (
+    shared_free,
+    shared_mark_sent,
+    shared_memory,
+    shared_reclaim_arena,
+    shared_reclaim_holder,
+)
 from _wire cimport (
     WIRE_ACKNOWLEDGE,
+    WIRE_BODY,
     WIRE_FAILED,
     WIRE_GOODBYE,
     WIRE_JOB,
     WIRE_MESSAGE,
+    WIRE_READY,
     WIRE_STOP,
     count_of,
     flag_is_up,
     raise_flag,
     set_count,
+    set_flag,
+    wire_body,
     wire_counts,
     wire_flags,
     wire_header,
@@ -83,6 +96,8 @@ cdef extern from "<poll.h>" nogil:
 
 cdef enum:
     NOBODY = -1
+    # More than sockaddr_un takes.
+    ADDRESS_SIZE = 128
     # So that one busy worker cannot keep the router from the others.
     READ_AT_ONCE = 64
     # A power of two.
@@ -108,8 +123,15 @@ cdef inline void move_message(zmq_msg_t *target, zmq_msg_t *source) noexcept nog
     zmq_msg_move(target, source)
 
 
-# The objects of dropped messages, until somebody with the GIL lets go of them.
+cdef inline uint64_t block_of(zmq_msg_t *message) noexcept nogil:
+    """The block of shared memory of a message with a body; 0 if it has none."""
+    return (<wire_body *> (header_of(message) + 1)).block
+
+
+# The objects of dropped messages, until somebody with the GIL lets go of them, and the
+# memory that the blocks of others are given back to.
 cdef struct References:
+    shared_memory *shared
     PyObject **objects
     size_t length
     size_t capacity
@@ -131,7 +153,10 @@ cdef void keep_reference(References *dropped, zmq_msg_t *message) noexcept nogil
 
 cdef inline void drop_message(zmq_msg_t *message, References *dropped) noexcept nogil:
     if header_of(message).kind in (WIRE_MESSAGE, WIRE_JOB):
-        keep_reference(dropped, message)
+        if header_of(message).mark == WIRE_BODY:
+            shared_free(dropped.shared, block_of(message))
+        else:
+            keep_reference(dropped, message)
     zmq_msg_close(message)
 
 
@@ -167,6 +192,18 @@ cdef int push_message(Queue *queue, zmq_msg_t *message) noexcept nogil:
     return 0
 
 
+cdef int push_front(Queue *queue, zmq_msg_t *message) noexcept nogil:
+    """Put a message before all others."""
+    cdef size_t i
+    if push_message(queue, message) < 0:
+        return -1
+    queue.first = (queue.first - 1) & (queue.capacity - 1)
+    i = (queue.first + queue.length) & (queue.capacity - 1)
+    # It is the last one now, one place further on.
+    move_message(&queue.slots[queue.first], &queue.slots[i])
+    return 0
+
+
 cdef inline zmq_msg_t *pop_message(Queue *queue) noexcept nogil:
     """The first message: to be used before the next push."""
     cdef zmq_msg_t *message = &queue.slots[queue.first]
@@ -184,7 +221,7 @@ cdef void clear_queue(Queue *queue, References *dropped) noexcept nogil:
 
 cdef struct Entry:
     uint64_t event
-    uint64_t arrival
+    int64_t arrival
     zmq_msg_t *message
 
 
@@ -194,7 +231,8 @@ cdef struct Heap:
     Entry *entries
     size_t capacity
     size_t length
-    uint64_t n_arrived
+    int64_t first_arrival
+    int64_t last_arrival
 
 
 cdef inline bint comes_before(Entry *one, Entry *other) noexcept nogil:
@@ -203,7 +241,8 @@ cdef inline bint comes_before(Entry *one, Entry *other) noexcept nogil:
     )
 
 
-cdef int push_in_order(Heap *heap, zmq_msg_t *message) noexcept nogil:
+cdef int push_in_order(Heap *heap, zmq_msg_t *message, bint returned) noexcept nogil:
+    """Add a message; one that is returned comes before the others of its event."""
     cdef Entry entry
     cdef Entry *grown
     cdef size_t i, parent
@@ -219,8 +258,12 @@ cdef int push_in_order(Heap *heap, zmq_msg_t *message) noexcept nogil:
     if entry.message is NULL:
         return -1
     entry.event = header_of(message).value
-    entry.arrival = heap.n_arrived
-    heap.n_arrived += 1
+    if returned:
+        heap.first_arrival -= 1
+        entry.arrival = heap.first_arrival
+    else:
+        heap.last_arrival += 1
+        entry.arrival = heap.last_arrival
     move_message(entry.message, message)
     i = heap.length
     heap.length += 1
@@ -376,6 +419,13 @@ cdef struct Worker:
     # It was found empty: the next message is signalled.
     bint signals
     bint gone
+    # It has not said yet that it takes jobs.
+    bint starting
+    # A process: how many died in its place, and copies of what it was given.
+    int died
+    int n_died
+    uint64_t n_acknowledged
+    zmq_msg_t *kept
     # The message that found its destination full, until there is room for it.
     zmq_msg_t parked
     bint is_parked
@@ -391,6 +441,22 @@ cdef struct Worker:
     WorkerList *list
     int previous
     int next
+
+
+# What happened to a worker process, for the thread that looks after them.
+cdef struct Notice:
+    int kind
+    int index
+    # Or whether a worker's place is to be taken.
+    uint64_t event
+
+cdef enum:
+    # Notice.kind: a worker's place is free again; a message was given up.
+    NOTICE_BURIED = 1
+    NOTICE_GIVEN_UP = 2
+    # Worker.died
+    TO_BE_REPLACED = 1
+    NOT_TO_BE_REPLACED = 2
 
 
 cdef struct Step:
@@ -446,6 +512,14 @@ cdef class Router:
         steps at which there may be messages of earlier events. Then it is the producer that
         waits while `queue_limit` messages wait for the step: to stop another worker could
         stop the message that all wait for.
+    shared : int, optional
+        The address of the memory that is shared with worker processes.
+    flags : int, optional
+        The address of the run's flags in it.
+    directory : str, optional
+        A private directory for the sockets of worker processes.
+    retries : int
+        How many workers a message may have killed before it is given up.
 
     Raises
     ------
@@ -469,16 +543,29 @@ cdef class Router:
     cdef uint64_t events_finished
     cdef bint producer_ended
     cdef bint stopped
-    cdef wire_flags flags
+    cdef wire_flags own_flags
+    cdef wire_flags *flags
     cdef int wake_read
     cdef int wake_write
+    cdef int notice_read
+    cdef int notice_write
+    cdef uint32_t retries
+    cdef bytes directory
+    cdef const char *directory_name
     cdef pollfd *pollfds
     cdef bint closed
 
-    def __cinit__(self, steps):
-        cdef int fds[2]
+    def __cinit__(
+        self, steps, size_t shared=0, size_t flags=0, str directory=None, uint32_t retries=0
+    ):
+        cdef int fds[4]
         cdef int i
-        self.wake_read = self.wake_write = -1
+        self.wake_read = self.wake_write = self.notice_read = self.notice_write = -1
+        self.flags = <wire_flags *> flags if flags else &self.own_flags
+        self.dropped.shared = <shared_memory *> shared
+        self.directory = b"" if directory is None else directory.encode()
+        self.directory_name = self.directory
+        self.retries = retries
         self.n_steps = len(steps)
         self.steps = <Step *> calloc(self.n_steps, sizeof(Step))
         if self.steps is NULL:
@@ -495,15 +582,18 @@ cdef class Router:
         if grow_descendants(&self.living) < 0:
             raise MemoryError
         if pipe(fds) < 0:
-            raise OSError("no pipe for the router")
+            raise_zmq_error()
         self.wake_read, self.wake_write = fds[0], fds[1]
-        for i in range(2):
+        if pipe(fds + 2) < 0:
+            raise_zmq_error()
+        self.notice_read, self.notice_write = fds[2], fds[3]
+        for i in range(4):
             fcntl(fds[i], F_SETFL, O_NONBLOCK)
             fcntl(fds[i], F_SETFD, FD_CLOEXEC)
         self.context = zmq_ctx_new()
         if self.context is NULL:
             raise_zmq_error()
-        zmq_ctx_set(self.context, ZMQ_IO_THREADS, 0)
+        zmq_ctx_set(self.context, ZMQ_IO_THREADS, 0 if directory is None else 1)
         zmq_ctx_set(self.context, ZMQ_MAX_SOCKETS, 65535)
 
     cdef int order(self, int s, before) except -1:
@@ -540,24 +630,13 @@ cdef class Router:
             sends, of the counts of both and of the run's flags. They are a worker's end
             of the wire, for `Channel` to use and to give back.
         """
-        cdef Worker *worker
+        cdef Worker *worker = self.new_worker(step)
         cdef void *jobs = NULL
         cdef void *sent = NULL
         cdef size_t length = sizeof(int)
-        if self.n_workers == self.most_workers:
-            self.grow_workers()
-        worker = &self.workers[self.n_workers]
-        memset(worker, 0, sizeof(Worker))
-        worker.step = step
-        worker.next = worker.previous = NOBODY
-        worker.given_mask = MOST_CREDIT - 1
-        while worker.given_mask < self.steps[step].prefetch:
-            worker.given_mask = 2 * worker.given_mask + 1
-        worker.given = <uint64_t *> calloc(worker.given_mask + 1, sizeof(uint64_t))
         worker.counts = <wire_counts *> calloc(1, sizeof(wire_counts))
-        if worker.given is NULL or worker.counts is NULL:
+        if worker.counts is NULL:
             free(worker.given)
-            free(worker.counts)
             raise MemoryError
         name = f"inproc://{step}-{self.n_workers}-".encode()
         try:
@@ -582,7 +661,89 @@ cdef class Router:
         self.n_workers += 1
         if step > 0:
             self.append(&self.steps[step].idle, self.n_workers - 1)
-        return <size_t> jobs, <size_t> sent, <size_t> worker.counts, <size_t> &self.flags
+        return <size_t> jobs, <size_t> sent, <size_t> worker.counts, <size_t> self.flags
+
+    def connect_process(self, int step, size_t counts):
+        """Add a worker of a step that is a process.
+
+        Parameters
+        ----------
+        step : int
+            The index of its step.
+        counts : int
+            The address of its counts in the shared memory.
+
+        Returns
+        -------
+        int
+            The worker's index, for `endpoint` and `worker_died`.
+        """
+        cdef Worker *worker = self.new_worker(step)
+        worker.counts = <wire_counts *> counts
+        worker.starting = True
+        worker.kept = <zmq_msg_t *> calloc(worker.given_mask + 1, sizeof(zmq_msg_t))
+        if worker.kept is NULL:
+            free(worker.given)
+            raise MemoryError
+        if self.open_process(self.n_workers) < 0:
+            free(worker.given)
+            free(worker.kept)
+            raise_zmq_error()
+        worker.credit = self.steps[step].prefetch or 1
+        self.n_workers += 1
+        return self.n_workers - 1
+
+    def endpoint(self, int w):
+        """Where a worker process connects its socket to; another one when it was replaced."""
+        cdef char address[ADDRESS_SIZE]
+        self.write_address(w, address)
+        return address.decode()
+
+    cdef int write_address(self, int w, char *address) noexcept nogil:
+        return snprintf(
+            address, ADDRESS_SIZE, b"ipc://%s/%d.%d",
+            self.directory_name, w, self.workers[w].n_died,
+        )
+
+    cdef int open_process(self, int w) noexcept nogil:
+        """Open the socket of a worker process: 0, or -1 with zmq_errno()."""
+        cdef Worker *worker = &self.workers[w]
+        cdef char address[ADDRESS_SIZE]
+        cdef int none = 0
+        cdef int one = 1
+        cdef size_t length = sizeof(int)
+        worker.inbox = zmq_socket(self.context, ZMQ_PAIR)
+        if worker.inbox is NULL:
+            return -1
+        worker.outbox = worker.inbox
+        zmq_setsockopt(worker.inbox, ZMQ_LINGER, &none, sizeof(int))
+        zmq_setsockopt(worker.inbox, ZMQ_SNDHWM, &none, sizeof(int))
+        zmq_setsockopt(worker.inbox, ZMQ_RCVHWM, &one, sizeof(int))
+        self.write_address(w, address)
+        if (
+            zmq_bind(worker.inbox, address) < 0
+            or zmq_getsockopt(worker.inbox, ZMQ_FD, &worker.fd, &length) < 0
+        ):
+            zmq_close(worker.inbox)
+            worker.inbox = worker.outbox = NULL
+            return -1
+        return 0
+
+    cdef Worker *new_worker(self, int step) except NULL:
+        cdef Worker *worker
+        if self.n_workers == self.most_workers:
+            self.grow_workers()
+        worker = &self.workers[self.n_workers]
+        memset(worker, 0, sizeof(Worker))
+        worker.step = step
+        worker.next = worker.previous = NOBODY
+        worker.given_mask = MOST_CREDIT - 1
+        while worker.given_mask < self.steps[step].prefetch:
+            worker.given_mask = 2 * worker.given_mask + 1
+        worker.given = <uint64_t *> calloc(worker.given_mask + 1, sizeof(uint64_t))
+        if worker.given is NULL:
+            raise MemoryError
+        return worker
 
     def disconnect(self, size_t jobs, size_t sent):
         """Close a worker's end of the wire, that `connect` returned."""
@@ -640,10 +801,16 @@ cdef class Router:
             return
         self.closed = True
         for i in range(self.n_workers):
-            zmq_close(self.workers[i].inbox)
-            zmq_close(self.workers[i].outbox)
             if self.workers[i].is_parked:
                 drop_message(&self.workers[i].parked, &self.dropped)
+            if self.workers[i].inbox is not NULL:
+                zmq_close(self.workers[i].inbox)
+            if self.workers[i].kept is not NULL:
+                self.drop_kept(&self.workers[i])
+                free(self.workers[i].kept)
+                free(self.workers[i].given)
+                continue
+            zmq_close(self.workers[i].outbox)
             free(self.workers[i].given)
             # Threads that an abort left behind still write to them.
             if self.n_open_ends == 0:
@@ -678,6 +845,10 @@ cdef class Router:
             close_fd(self.wake_read)
             close_fd(self.wake_write)
             self.wake_read = self.wake_write = -1
+        if self.notice_read >= 0:
+            close_fd(self.notice_read)
+            close_fd(self.notice_write)
+            self.notice_read = self.notice_write = -1
         if self.context is not NULL and self.n_open_ends == 0:
             with nogil:
                 zmq_ctx_term(self.context)
@@ -740,8 +911,51 @@ cdef class Router:
         """End the run now: drop what waits, give out nothing more."""
         raise_flag(&self.flags.producing_ended)
         raise_flag(&self.flags.discarding)
+        self.wake()
+
+    cdef void wake(self):
         if self.wake_write >= 0:
             write(self.wake_write, b"!", 1)
+
+    def worker_died(self, int w, bint replace):
+        """Tell the router that a worker process has died; may be called during a run.
+
+        What it had acknowledged counts, and all else of it is dropped; what it was given
+        goes to other workers. Notices say when that is done.
+
+        Parameters
+        ----------
+        w : int
+            The worker's index.
+        replace : bool
+            Whether another process will take its place.
+        """
+        set_flag(&self.workers[w].died, TO_BE_REPLACED if replace else NOT_TO_BE_REPLACED)
+        self.wake()
+
+    @property
+    def notice_fd(self):
+        """A file descriptor that can be read from when there are notices."""
+        return self.notice_read
+
+    def notices(self):
+        """What has happened to worker processes since the last call.
+
+        Returns
+        -------
+        list of tuple
+            ``("buried", worker, replace)``: what it had is dealt with, and whether its
+            place is to be taken; ``("given up", step, event)``: a message that has killed
+            too many workers.
+        """
+        cdef Notice notice
+        notices = []
+        while read(self.notice_read, &notice, sizeof(Notice)) == sizeof(Notice):
+            if notice.kind == NOTICE_BURIED:
+                notices.append(("buried", notice.index, bool(notice.event)))
+            else:
+                notices.append(("given up", notice.index, notice.event))
+        return notices
 
     def shut_down(self):
         """End every wait of a worker, after `run` has failed."""
@@ -758,6 +972,9 @@ cdef class Router:
             if self.drop_everything() < 0:
                 return -1
         for w in range(self.n_workers):
+            if self.workers[w].kept is not NULL and flag_is_up(&self.workers[w].died):
+                if self.bury(w) < 0:
+                    return -1
             n = 0
             while n < READ_AT_ONCE and self.can_read(w):
                 rc = self.read_from(w)
@@ -824,6 +1041,8 @@ cdef class Router:
         cdef wire_header *header = header_of(message)
         cdef int rc = 0
         if header.kind == WIRE_MESSAGE:
+            if header.mark == WIRE_BODY:
+                shared_mark_sent(self.dropped.shared, block_of(message))
             if self.stopped:
                 drop_message(message, &self.dropped)
                 return 0
@@ -839,6 +1058,13 @@ cdef class Router:
             return self.accept(w, message)
         if header.kind == WIRE_ACKNOWLEDGE:
             rc = self.acknowledge(w, header)
+        elif header.kind == WIRE_READY:
+            worker.starting = False
+            if self.stopped:
+                rc = self.stop_worker(w)
+            else:
+                self.append(&step.idle, w)
+                rc = self.dispatch(step)
         elif header.kind == WIRE_GOODBYE:
             worker.gone = True
             self.n_gone += 1
@@ -894,7 +1120,7 @@ cdef class Router:
 
     cdef inline int enqueue(self, Step *step, zmq_msg_t *message) noexcept nogil:
         if step.ordered:
-            if push_in_order(&step.heap, message) < 0:
+            if push_in_order(&step.heap, message, False) < 0:
                 return -1
         elif push_message(&step.queue, message) < 0:
             return -1
@@ -936,8 +1162,12 @@ cdef class Router:
         cdef Worker *worker = &self.workers[w]
         cdef Step *step = &self.steps[worker.step]
         cdef wire_header *header = header_of(message)
+        cdef uint32_t slot = (worker.given_first + worker.n_given) & worker.given_mask
         header.kind = WIRE_JOB
-        worker.given[(worker.given_first + worker.n_given) & worker.given_mask] = header.value
+        worker.given[slot] = header.value
+        if worker.kept is not NULL:
+            zmq_msg_init(&worker.kept[slot])
+            zmq_msg_copy(&worker.kept[slot], message)
         worker.n_given += 1
         if worker.n_given == 1:
             step.running += 1
@@ -958,6 +1188,9 @@ cdef class Router:
         step.busy += header.value
         for i in range(header.jobs):
             event = worker.given[worker.given_first]
+            if worker.kept is not NULL:
+                drop_message(&worker.kept[worker.given_first], &self.dropped)
+                worker.n_acknowledged += 1
             worker.given_first = (worker.given_first + 1) & worker.given_mask
             worker.n_given -= 1
             self.in_flight -= 1
@@ -1031,26 +1264,126 @@ cdef class Router:
         return 0
 
     cdef int stop_workers(self) noexcept nogil:
-        cdef zmq_msg_t message
-        cdef wire_header *header
         cdef int w
         self.stopped = True
         for w in range(self.n_workers):
-            if self.workers[w].gone:
-                continue
-            if zmq_msg_init_size(&message, sizeof(wire_header)) < 0:
-                return -1
-            header = header_of(&message)
-            memset(header, 0, sizeof(wire_header))
-            header.kind = WIRE_STOP
-            if self.send(&self.workers[w], &message) < 0:
-                return -1
+            if not self.workers[w].gone and not self.workers[w].starting:
+                if self.stop_worker(w) < 0:
+                    return -1
         return 0
+
+    cdef int stop_worker(self, int w) noexcept nogil:
+        cdef zmq_msg_t message
+        cdef wire_header *header
+        if zmq_msg_init_size(&message, sizeof(wire_header)) < 0:
+            return -1
+        header = header_of(&message)
+        memset(header, 0, sizeof(wire_header))
+        header.kind = WIRE_STOP
+        return self.send(&self.workers[w], &message)
 
     cdef inline int send(self, Worker *worker, zmq_msg_t *message) noexcept nogil:
         if zmq_msg_send(message, worker.outbox, ZMQ_DONTWAIT) < 0:
-            return -1
+            if worker.kept is NULL or zmq_errno() != EAGAIN:
+                return -1
+            # It has died, which is about to be told.
+            zmq_msg_close(message)
+        if worker.kept is not NULL:
+            # A socket that sends may take in the signal that there is something to read.
+            worker.signals = False
         set_count(&worker.counts.given, worker.counts.given + 1)
+        return 0
+
+    # ------------------------------------------------- worker processes that died
+
+    cdef int bury(self, int w) noexcept nogil:
+        """Take back what a dead worker was given, and free its place."""
+        cdef Worker *worker = &self.workers[w]
+        cdef Step *step = &self.steps[worker.step]
+        cdef bint replace = worker.died == TO_BE_REPLACED and not self.stopped
+        cdef uint64_t in_hand
+        cdef uint32_t i
+        cdef int rc = 1
+        # All that arrived of it counts. An acknowledgement comes with all that it is about,
+        # and what has not arrived when the socket is closed never will.
+        while rc > 0 and not worker.is_parked and not worker.gone:
+            rc = self.read_from(w)
+            if rc < 0:
+                return -1
+        if worker.is_parked:
+            return 0
+        worker.died = 0
+        zmq_close(worker.inbox)
+        worker.inbox = worker.outbox = NULL
+        if worker.gone:
+            return self.notify(NOTICE_BURIED, w, False)
+        self.leave_list(w)
+        if worker.n_given:
+            step.running -= 1
+        # A job begins when those before it have ended, acknowledged or not.
+        in_hand = count_of(&worker.counts.begun) - worker.n_acknowledged
+        shared_reclaim_arena(self.dropped.shared, w)
+        shared_reclaim_holder(self.dropped.shared, w)
+        for i in range(worker.n_given, 0, -1):
+            if self.take_back(worker, i - 1, i == in_hand) < 0:
+                return -1
+        worker.n_given = worker.given_first = 0
+        worker.n_acknowledged = worker.n_read = 0
+        worker.signals = False
+        memset(worker.counts, 0, sizeof(wire_counts))
+        worker.n_died += 1
+        worker.credit = step.prefetch or 1
+        worker.job_time = 0
+        worker.starting = True
+        if replace:
+            if self.open_process(w) < 0:
+                return -1
+        else:
+            worker.gone = True
+            self.n_gone += 1
+        if self.notify(NOTICE_BURIED, w, replace) < 0:
+            return -1
+        return 0 if self.stopped else self.dispatch(step)
+
+    cdef int take_back(self, Worker *worker, uint32_t i, bint in_hand) noexcept nogil:
+        """Queue a message again that a dead worker was given, or give it up."""
+        cdef Step *step = &self.steps[worker.step]
+        cdef zmq_msg_t *message = &worker.kept[(worker.given_first + i) & worker.given_mask]
+        cdef wire_header *header = header_of(message)
+        cdef uint64_t event = header.value
+        header.kind = WIRE_MESSAGE
+        step.received -= 1
+        header.jobs += in_hand
+        if not self.stopped and header.jobs <= self.retries:
+            if step.ordered:
+                return push_in_order(&step.heap, message, True)
+            return push_front(&step.queue, message)
+        if not self.stopped:
+            step.received += 1
+            step.failed += 1
+            if self.notify(NOTICE_GIVEN_UP, worker.step, event) < 0:
+                return -1
+        drop_message(message, &self.dropped)
+        self.in_flight -= 1
+        remove_descendant(&self.living, event)
+        return self.pass_by(worker.step, event) if self.n_ordered else 0
+
+    cdef void drop_kept(self, Worker *worker) noexcept nogil:
+        cdef uint32_t i
+        for i in range(worker.n_given):
+            drop_message(
+                &worker.kept[(worker.given_first + i) & worker.given_mask], &self.dropped
+            )
+
+    cdef int notify(self, int kind, int index, uint64_t event) noexcept nogil:
+        cdef Notice notice
+        memset(&notice, 0, sizeof(Notice))
+        notice.kind, notice.index, notice.event = kind, index, event
+        while write(self.notice_write, &notice, sizeof(Notice)) < 0:
+            if zmq_errno() == EAGAIN:
+                sched_yield()
+            elif zmq_errno() != EINTR:
+                return -1
         return 0
 
     cdef int drop_everything(self) noexcept nogil:

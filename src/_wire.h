@@ -1,8 +1,9 @@
 /* What travels between a worker and the router.
  *
- * Every message starts with this header. The address of a Python object follows it in a
- * message or a job, which owns one reference to it. Twenty-four bytes fit into a
- * zmq_msg_t, so that none of them needs memory of its own.
+ * Every message starts with this header. Between threads the address of a Python object
+ * follows it in a message or a job, which owns one reference to it. Twenty-four bytes fit
+ * into a zmq_msg_t, so that none of them needs memory of its own. From or to a process a
+ * `wire_body` follows.
  */
 #ifndef CTAPIPE_PIPELINE_WIRE_H
 #define CTAPIPE_PIPELINE_WIRE_H
@@ -17,7 +18,8 @@ typedef struct {
     uint8_t kind;
     uint8_t mark;    /* ACKNOWLEDGE: WIRE_FAILED. MESSAGE, JOB: what the object is */
     uint16_t step;   /* MESSAGE: the index of the step that it is for */
-    uint32_t jobs;   /* ACKNOWLEDGE: how many jobs ended */
+    uint32_t jobs;   /* ACKNOWLEDGE: how many jobs ended. MESSAGE, JOB: how many workers
+                      * have died with it */
     uint64_t value;  /* MESSAGE, JOB: event number. ACKNOWLEDGE: busy time in ns */
 } wire_header;
 
@@ -25,6 +27,7 @@ enum {
     WIRE_MESSAGE = 1,  /* worker to router: a message for a step */
     WIRE_ACKNOWLEDGE,  /* worker to router: jobs ended, all they sent came before */
     WIRE_GOODBYE,      /* worker to router: nothing will follow */
+    WIRE_READY,        /* worker process to router: it takes jobs from now on */
     WIRE_JOB,          /* router to worker: a message to work on */
     WIRE_STOP,         /* router to worker: no job will follow */
 };
@@ -37,7 +40,19 @@ enum {
     WIRE_OBJECT = 1,         /* the message itself */
     WIRE_PICKLE,             /* its pickle, bytes */
     WIRE_PICKLE_AND_BUFFERS, /* its pickle, and the list of the buffers out of it */
+    WIRE_BODY,               /* no object: a wire_body follows */
 };
+
+/* A message that can leave the process.
+ *
+ * The sizes of its buffers, 8 bytes each, and the pickle follow, then the buffers, if they
+ * are not in shared memory.
+ */
+typedef struct {
+    uint64_t block; /* of shared memory; 0 if it has none */
+    uint32_t n_buffers;
+    uint32_t pickle_size;
+} wire_body;
 
 /* What the router, its workers and the main thread tell each other besides. */
 typedef struct {
@@ -52,8 +67,9 @@ typedef struct {
  * sleep looks into an empty socket. On a cache line each.
  */
 typedef struct {
-    uint64_t sent; /* messages that the worker has sent to the router */
-    char line_of_its_own[56];
+    uint64_t sent;  /* messages that the worker has sent to the router */
+    uint64_t begun; /* jobs that a worker process has begun */
+    char line_of_its_own[48];
     uint64_t given; /* messages that the router has sent to the worker */
     char another_line[56];
 } wire_counts;
@@ -80,14 +96,14 @@ static inline int soon_greater(const uint64_t *count, uint64_t value) {
 
 /* Send a frame if there is room for it, or is while the other threads run `yields` times:
  * 0 or more, or -1 with zmq_errno(), EAGAIN if there is none. */
-static inline int send_soon(void *socket, zmq_msg_t *frame, int yields) {
+static inline int send_soon(void *socket, zmq_msg_t *frame, int more, int yields) {
     int events;
     size_t length = sizeof(events);
-    int rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT);
+    int rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT | more);
     while (rc < 0 && zmq_errno() == EAGAIN && yields-- > 0) {
         /* Sending does not look for the news that there is room again; this does. */
         zmq_getsockopt(socket, ZMQ_EVENTS, &events, &length);
-        rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT);
+        rc = zmq_msg_send(frame, socket, ZMQ_DONTWAIT | more);
         if (rc < 0 && yields > 0)
             sched_yield();
     }
@@ -98,8 +114,12 @@ static inline int flag_is_up(const int *flag) {
     return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
 }
 
+static inline void set_flag(int *flag, int value) {
+    __atomic_store_n(flag, value, __ATOMIC_RELEASE);
+}
+
 static inline void raise_flag(int *flag) {
-    __atomic_store_n(flag, 1, __ATOMIC_RELEASE);
+    set_flag(flag, 1);
 }
 
 #endif

@@ -15,12 +15,19 @@ cdef extern from "_wire.h" nogil:
     const int WIRE_MESSAGE
     const int WIRE_ACKNOWLEDGE
     const int WIRE_GOODBYE
+    const int WIRE_READY
     const int WIRE_JOB
     const int WIRE_STOP
     const int WIRE_FAILED
     const int WIRE_OBJECT
     const int WIRE_PICKLE
     const int WIRE_PICKLE_AND_BUFFERS
+    const int WIRE_BODY
+
+    ctypedef struct wire_body:
+        uint64_t block
+        uint32_t n_buffers
+        uint32_t pickle_size
 
     ctypedef struct wire_flags:
         int producing_ended
@@ -28,6 +35,7 @@ cdef extern from "_wire.h" nogil:
 
     ctypedef struct wire_counts:
         uint64_t sent
+        uint64_t begun
         uint64_t given
 
     uint64_t count_of(const uint64_t *count)
@@ -35,7 +43,8 @@ cdef extern from "_wire.h" nogil:
 
     const int WIRE_YIELDS
     bint soon_greater(const uint64_t *count, uint64_t value)
-    int send_soon(void *socket, zmq_msg_t *frame, int yields)
+    int send_soon(void *socket, zmq_msg_t *frame, int more, int yields)
 
     bint flag_is_up(const int *flag)
+    void set_flag(int *flag, int value)
     void raise_flag(int *flag)

@@ -1,6 +1,7 @@
 """What can go wrong, as exceptions."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from ctapipe.core import ToolConfigurationError
 
@@ -28,6 +29,9 @@ class ConfigurationError(ToolConfigurationError):
         super().__init__(message)
         self.args = (message,)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.errors,)
+
 
 class StepError(RuntimeError):
     """A step failed; its own exception is the ``__cause__``, where there is one.
@@ -44,9 +48,13 @@ class StepError(RuntimeError):
 
     def __init__(self, step: str, what: str, event: int | None = None) -> None:
         self.step = step
+        self.what = what
         self.event = event
         where = "" if event is None else f" on event {event}"
         super().__init__(f"step {step!r} {what}{where}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step, self.what, self.event)
 
 
 class RunEnded(BaseException):

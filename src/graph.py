@@ -15,15 +15,18 @@ __all__ = ["DEFAULT_QUEUE_LIMIT", "UNLIMITED", "Graph", "StepSpec"]
 
 Role = Literal["producer", "stage", "consumer"]
 Serialization = Literal["pickle", "none"]
+WorkerKind = Literal["threads", "processes"]
 
 DEFAULT_QUEUE_LIMIT = 100
 UNLIMITED = -1
 MOST_PREFETCH = 10_000
+WORKER_KINDS: tuple[WorkerKind, ...] = ("threads", "processes")
 SERIALIZATIONS: tuple[Serialization, ...] = ("pickle", "none")
 
 STEP_KEYS = (
     *("name", "class", "module", "next_steps"),
-    *("nb_thread", "queue_limit", "prefetch", "serialization", "ordered"),
+    *("nb_thread", "nb_process", "executor"),
+    *("queue_limit", "prefetch", "serialization", "ordered"),
 )
 GRAPH_KEYS = ("producer_conf", "stagers_conf", "consumer_conf")
 RESERVED_NAMES = ("Pipeline", "Tool", "Application", "version")
@@ -31,6 +34,14 @@ NOT_FOR = {
     ("nb_thread", "producer"): "each of several producers would send everything again; "
     "move the work that takes time to a stage",
     ("nb_thread", "consumer"): "the consumer collects the results in one place; "
+    "move the work that takes time to a stage",
+    ("nb_process", "producer"): "each of several producers would send everything again; "
+    "move the work that takes time to a stage",
+    ("nb_process", "consumer"): "the consumer collects the results in one place; "
+    "move the work that takes time to a stage",
+    ("executor", "producer"): "the producer runs in the main process; "
+    "move the work that takes time to a stage",
+    ("executor", "consumer"): "the consumer runs in the main process; "
     "move the work that takes time to a stage",
     ("queue_limit", "producer"): "nothing is sent to the producer; "
     "set it on the steps that it sends to",
@@ -66,6 +77,8 @@ class StepSpec:
     serialization : {"pickle", "none"}
         How what it sends is handed over, where the receiver is in the same process; with
         ``none`` the receiver gets the very object.
+    executor : {"threads", "processes"}, optional
+        What its workers are; what the pipeline's executor makes them, if None.
     ordered : bool
         Whether it receives messages in the order in which the producer sent their events.
     config : traitlets.config.Config
@@ -80,6 +93,7 @@ class StepSpec:
     queue_limit: int = DEFAULT_QUEUE_LIMIT
     prefetch: int | None = None
     serialization: Serialization = "pickle"
+    executor: WorkerKind | None = None
     ordered: bool = False
     config: Config = dataclasses.field(default_factory=Config)
 
@@ -131,10 +145,11 @@ class Graph:
                     step_class=draft.step_class,
                     role=draft.role,
                     next_steps=tuple(draft.next_steps),
-                    workers=draft.conf.get("nb_thread", 1),
+                    workers=draft.conf.get("nb_thread", draft.conf.get("nb_process", 1)),
                     queue_limit=draft.conf.get("queue_limit", DEFAULT_QUEUE_LIMIT),
                     prefetch=draft.conf.get("prefetch"),
                     serialization=draft.conf.get("serialization", reader.serialization),
+                    executor=draft.conf.get("executor"),
                     ordered=draft.conf.get("ordered", False),
                     config=config_of_step(config, command_line, draft.name, draft.step_class),
                 )
@@ -288,10 +303,22 @@ class _Reader:
             self.errors.append(
                 f"{where}: this name is taken by a section of the configuration; choose another"
             )
-        workers = conf.get("nb_thread", 1)
-        if not _is_int(workers) or workers < 1:
+        for key in ("nb_thread", "nb_process"):
+            workers = conf.get(key, 1)
+            if not _is_int(workers) or workers < 1:
+                self.errors.append(
+                    f"{where}: {key!r} must be a whole number from 1, not {_describe(workers)}"
+                )
+        if "nb_thread" in conf and "nb_process" in conf:
             self.errors.append(
-                f"{where}: 'nb_thread' must be a whole number from 1, not {_describe(workers)}"
+                f"{where}: 'nb_thread' and 'nb_process' both say how many workers it has; "
+                "leave one out"
+            )
+        kind = conf.get("executor", "threads")
+        if kind not in WORKER_KINDS:
+            self.errors.append(
+                f"{where}: 'executor' must be one of {', '.join(map(repr, WORKER_KINDS))}, "
+                f"not {_describe(kind)}"
             )
         limit = conf.get("queue_limit", DEFAULT_QUEUE_LIMIT)
         if not _is_int(limit) or (limit < 1 and limit != UNLIMITED):

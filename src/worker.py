@@ -47,8 +47,8 @@ class Worker:
         on_error: Callable[[StepError | ConfigurationError], None],
     ) -> None:
         self.initialized = threading.Event()
-        self.may_work = threading.Event()
-        self.may_finish = threading.Event()
+        self._may_work = threading.Event()
+        self._may_finish = threading.Event()
         self._step = step
         self._channel = channel
         self._work = self._produce if is_producer else self._process
@@ -59,6 +59,14 @@ class Worker:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def work(self) -> None:
+        """Let it work, or go on to wait for `finish`."""
+        self._may_work.set()
+
+    def finish(self) -> None:
+        """Let it call ``finish`` and end."""
+        self._may_finish.set()
 
     def join(self) -> None:
         """Wait for the thread's end, if it was started."""
@@ -74,7 +82,7 @@ class Worker:
         except BaseException as error:
             self._on_error(self._step.failure("init", error))
         self.initialized.set()
-        self.may_work.wait()
+        self._may_work.wait()
         try:
             with contextlib.suppress(RunEnded):
                 if ready:
@@ -82,7 +90,7 @@ class Worker:
         finally:
             with contextlib.suppress(RunEnded):
                 self._channel.goodbye()
-            self.may_finish.wait()
+            self._may_finish.wait()
             try:
                 self._step.finish()
             except BaseException as error:
@@ -103,6 +111,8 @@ class Worker:
 
     def _process(self) -> None:
         channel, runner = self._channel, self._step.runner
+        if channel.is_process:
+            channel.ready()
         try:
             runner.process_all(channel)
         except RunEnded:

@@ -1,11 +1,11 @@
 """The ways to run a pipeline, by the name that ``Pipeline.executor`` gives them."""
 
 from .executor import Executor
+from .parallel import Processes, Threads
 from .sequential import Sequential
-from .threads import Threads
 
 __all__ = ["EXECUTORS", "Executor"]
 
 EXECUTORS: dict[str, type[Executor]] = {
-    executor.name: executor for executor in (Threads, Sequential)
+    executor.name: executor for executor in (Threads, Processes, Sequential)
 }

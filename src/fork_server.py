@@ -1,0 +1,101 @@
+"""The process that worker processes are forked from.
+
+It is started afresh, imports what the steps need, and has one thread, no lock and no
+socket of ZeroMQ when it forks: none of what makes it unsafe to fork a program with
+threads. A fork takes milliseconds, so that a worker that died is soon replaced.
+
+It ends when the main process closes its end of the connection, or dies.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import recv_handle
+from typing import Any
+
+__all__ = ["serve"]
+
+
+def serve(connection: Connection) -> None:
+    """Fork a worker process whenever the main process asks for one.
+
+    Parameters
+    ----------
+    connection : multiprocessing.connection.Connection
+        To the main process. It first sends the path of modules, and what worker processes
+        are to be made of, pickled; then, for each worker, its index and endpoint, and a
+        handle of its own connection. It is told of every process that has started or
+        ended.
+    """
+    # The main process decides what an interrupt means, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        sys.path[:] = connection.recv()
+        setup = pickle.loads(connection.recv_bytes())
+    except EOFError:
+        return
+    except BaseException as error:
+        connection.send(("failed", "".join(traceback.format_exception_only(error)).strip()))
+        return
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_read, False)
+    os.set_blocking(wake_write, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    connection.send(("ready",))
+    indices: dict[int, int] = {}
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            ready = wait([connection, wake_read])
+            if wake_read in ready:
+                os.read(wake_read, 4096)
+                _reap(connection, indices)
+            if connection in ready:
+                index, endpoint = connection.recv()
+                handle = recv_handle(connection)
+                pid = os.fork()
+                if pid == 0:
+                    _become_worker(setup, index, endpoint, handle, connection)
+                os.close(handle)
+                indices[pid] = index
+                connection.send(("started", index, pid))
+    for pid in indices:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _reap(connection: Connection, indices: dict[int, int]) -> None:
+    while indices:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        connection.send(("ended", indices.pop(pid), os.waitstatus_to_exitcode(status)))
+
+
+def _become_worker(
+    setup: Any, index: int, endpoint: str, handle: int, of_server: Connection
+) -> None:
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        of_server.close()
+        with Connection(handle) as connection:
+            setup.run(index, endpoint, connection)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

@@ -1,0 +1,66 @@
+"""A directory for the sockets of a run, that nobody else can enter and nothing leaves behind."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+__all__ = ["PrivateDirectory"]
+
+PREFIX = "ctapipe-pipeline-"
+LOCK = "lock"
+# What sockaddr_un takes of a path on every system, less the name of a socket, bytes.
+LONGEST_PATH = 80
+# How old a directory without a lock has to be: its process may be about to lock it.
+SHORTEST_AGE_S = 60
+
+
+class PrivateDirectory:
+    """A directory that only this user can enter, until it is closed.
+
+    It holds a file that this process has locked. A process that dies loses its locks, so the
+    next one knows which directories are nobody's, and removes them.
+
+    Attributes
+    ----------
+    path : str
+        Where it is.
+    """
+
+    def __init__(self) -> None:
+        parent = tempfile.gettempdir()
+        if len(os.fsencode(parent)) + len(PREFIX) > LONGEST_PATH:
+            parent = "/tmp"
+        for left in Path(parent).glob(f"{PREFIX}*"):
+            _remove_if_left(left)
+        self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+        self._lock = os.open(Path(self.path, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        """Remove it."""
+        if self._lock >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _remove_if_left(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        if status.st_uid != os.getuid() or path.is_symlink():
+            return
+        try:
+            lock = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            if time.time() - status.st_mtime > SHORTEST_AGE_S:
+                shutil.rmtree(path, ignore_errors=True)
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(lock)

@@ -1,0 +1,337 @@
+"""The main process's side of worker processes: starts, watches, replaces and ends them."""
+
+import contextlib
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.reduction import send_handle
+
+from ._router import Router
+from .errors import ConfigurationError, StepError
+from .worker import LONGEST_DEAFNESS_S, wait_for
+
+__all__ = ["ProcessWorker", "WorkerProcesses"]
+
+
+class ProcessWorker:
+    """What `Worker` is to a thread, to a process.
+
+    Parameters
+    ----------
+    processes : WorkerProcesses
+        Who looks after it.
+    index : int
+        The router's number for it.
+    name : str
+        Its step's name.
+    """
+
+    def __init__(self, processes: "WorkerProcesses", index: int, name: str) -> None:
+        self.index = index
+        self.name = name
+        self.initialized = threading.Event()
+        self.ended = threading.Event()
+        self.may_work = False
+        self.may_finish = False
+        self.pid: int | None = None
+        self.connection: Connection | None = None
+        self._processes = processes
+
+    def start(self) -> None:
+        """Ask for the process."""
+        self._processes.fork(self)
+
+    def work(self) -> None:
+        """Let it work."""
+        self.may_work = True
+        self.tell("work")
+
+    def finish(self) -> None:
+        """Let it call ``finish`` and end."""
+        self.may_finish = True
+        self.tell("finish")
+
+    def tell(self, command: str) -> None:
+        """Send a command; one that has died is told again when it has been replaced."""
+        connection = self.connection
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.send(command)
+
+    def join(self) -> None:
+        """Wait for its end, if it was asked for."""
+        while self.connection is not None and not self.ended.wait(LONGEST_DEAFNESS_S):
+            pass
+
+
+class WorkerProcesses:
+    """Looks after all worker processes of a run, in a thread of its own.
+
+    Parameters
+    ----------
+    router : Router
+        To be told who died.
+    log : logging.Logger
+        Where to say what happens.
+    on_error : callable
+        Takes the error of a worker.
+    retries : int
+        How many workers a message may kill before it is given up.
+    step_names : sequence of str
+        The names of the pipeline's steps.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        log: logging.Logger,
+        on_error: Callable[[StepError | ConfigurationError], None],
+        retries: int,
+        step_names: Sequence[str],
+    ) -> None:
+        self._router = router
+        self._log = log
+        self._on_error = on_error
+        self._retries = retries
+        self._step_names = step_names
+        self._workers: list[ProcessWorker] = []
+        self._lock = threading.Lock()
+        self._dying: set[ProcessWorker] = set()
+        self._is_routed = False
+        self._is_aborted = False
+        self._server: subprocess.Popen[bytes] | None = None
+        self._ready = threading.Event()
+        self._error: str | None = None
+        self._stop_read, self._stop_write = Pipe(duplex=False)
+        self._thread = threading.Thread(target=self._watch, name="processes", daemon=True)
+
+    def start(self, setup: bytes, memory_fd: int) -> None:
+        """Start the process that workers are forked from.
+
+        Parameters
+        ----------
+        setup : bytes
+            A pickled `WorkerSetup`.
+        memory_fd : int
+            The file descriptor of the shared memory.
+        """
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "ctapipe.pipeline.fork_server", str(theirs.fileno())]
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno(), memory_fd]
+        )
+        theirs.close()
+        self._connection = Connection(ours.detach())
+        with contextlib.suppress(OSError):
+            self._connection.send(list(sys.path))
+            self._connection.send_bytes(setup)
+        self._thread.start()
+
+    def worker(self, index: int, name: str) -> ProcessWorker:
+        """A worker that is not started yet."""
+        worker = ProcessWorker(self, index, name)
+        self._workers.append(worker)
+        return worker
+
+    def fork(self, worker: ProcessWorker) -> None:
+        """Start a worker's process.
+
+        Raises
+        ------
+        ConfigurationError
+            If what it is made of cannot be had in another process.
+        """
+        wait_for(self._ready)
+        if self._error is not None:
+            raise ConfigurationError(
+                [f"the steps cannot be made in worker processes: {self._error}"]
+            )
+        ours, theirs = socket.socketpair()
+        worker.connection = Connection(ours.detach())
+        with self._lock, theirs, contextlib.suppress(OSError):
+            self._connection.send((worker.index, self._router.endpoint(worker.index)))
+            send_handle(self._connection, theirs.fileno(), None)
+        self._wake()
+
+    def routed(self) -> None:
+        """The router has ended: who dies now is not replaced."""
+        with self._lock:
+            self._is_routed = True
+            for worker in self._dying:
+                worker.ended.set()
+
+    def abort(self) -> None:
+        """Kill them all."""
+        self._is_aborted = True
+        for worker in self._workers:
+            if worker.pid is not None and not worker.ended.is_set():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process that workers are forked from, and the thread."""
+        if self._server is None:
+            return
+        self._stop_write.close()
+        self._thread.join()
+        self._connection.close()
+        self._server.wait()
+        self._stop_read.close()
+        for worker in self._workers:
+            if worker.connection is not None:
+                worker.connection.close()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stop_write.send_bytes(b"")
+
+    # ------------------------------------------------------ in the thread
+
+    def _watch(self) -> None:
+        notices = self._router.notice_fd
+        try:
+            while True:
+                connections = {
+                    worker.connection: worker
+                    for worker in self._workers
+                    if worker.connection is not None and not worker.connection.closed
+                }
+                ready = wait([self._connection, self._stop_read, notices, *connections])
+                for connection in ready:
+                    if connection in connections:
+                        self._read(connections[connection])
+                if notices in ready:
+                    self._take_notices()
+                if self._connection in ready:
+                    self._read_server()
+                if self._stop_read in ready:
+                    self._stop_read.recv_bytes()
+        except EOFError:
+            if self._stop_write.closed:
+                return
+        self._lose_server()
+
+    def _read_server(self) -> None:
+        kind, *what = self._connection.recv()
+        if kind == "ready":
+            self._ready.set()
+        elif kind == "failed":
+            (self._error,) = what
+            self._ready.set()
+        elif kind == "started":
+            index, pid = what
+            self._of(index).pid = pid
+            if self._is_aborted:
+                self.abort()
+        else:
+            self._handle_end(*what)
+
+    def _of(self, index: int) -> ProcessWorker:
+        return next(worker for worker in self._workers if worker.index == index)
+
+    def _read(self, worker: ProcessWorker) -> None:
+        """Handle what a worker says, as long as there is anything."""
+        assert worker.connection is not None
+        try:
+            while worker.connection.poll():
+                kind, *what = worker.connection.recv()
+                if kind == "log":
+                    (record,) = what
+                    logging.getLogger(record.name).handle(record)
+                elif kind == "error":
+                    self._fail(pickle.loads(what[0]))
+                else:
+                    self._let_on(worker)
+        except (EOFError, OSError):
+            worker.connection.close()
+
+    def _let_on(self, worker: ProcessWorker) -> None:
+        """A worker is initialized; one that took another's place goes on where all are."""
+        worker.initialized.set()
+        if worker.may_work:
+            worker.tell("work")
+        if worker.may_finish:
+            worker.tell("finish")
+
+    def _handle_end(self, index: int, status: int) -> None:
+        worker = self._of(index)
+        if worker.connection is not None and not worker.connection.closed:
+            self._read(worker)
+            worker.connection.close()
+        if status == 0 or self._is_aborted:
+            worker.initialized.set()
+            worker.ended.set()
+            return
+        how = _describe(status)
+        was_initialized = worker.initialized.is_set()
+        worker.initialized.set()
+        with self._lock:
+            if was_initialized and worker.may_work and not self._is_routed:
+                self._log.warning(
+                    "step %r: the worker process %s %s; another takes its place",
+                    worker.name,
+                    worker.pid,
+                    how,
+                )
+                # Another may fail to start.
+                worker.initialized.clear()
+                self._dying.add(worker)
+                self._router.worker_died(index, True)
+                return
+        when = "in finish()" if was_initialized and worker.may_work else "in init()"
+        self._fail(StepError(worker.name, f"lost its worker process {when}: it {how}"))
+        self._router.worker_died(index, False)
+        worker.ended.set()
+
+    def _take_notices(self) -> None:
+        for kind, index, *rest in self._router.notices():
+            if kind == "given up":
+                self._give_up(self._step_names[index], *rest)
+                continue
+            worker = self._of(index)
+            with self._lock:
+                self._dying.discard(worker)
+            if rest[0]:
+                self.fork(worker)
+            else:
+                worker.ended.set()
+
+    def _give_up(self, step: str, event: int) -> None:
+        n = self._retries + 1
+        times = "a worker process" if n == 1 else f"{n} worker processes"
+        self._fail(StepError(step, f"lost {times} to one message", event))
+
+    def _fail(self, error: StepError | ConfigurationError) -> None:
+        self._on_error(error)
+        self._router.discard()
+
+    def _lose_server(self) -> None:
+        """Without it no process can be started, and nobody hears of those that end."""
+        self._error = "the process that they are forked from has died"
+        self._ready.set()
+        self._is_aborted = True
+        for worker in self._workers:
+            if not worker.ended.is_set():
+                self._fail(StepError(worker.name, f"cannot go on: {self._error}"))
+                if worker.pid is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(worker.pid, signal.SIGKILL)
+                self._router.worker_died(worker.index, False)
+                worker.initialized.set()
+                worker.ended.set()
+
+
+def _describe(status: int) -> str:
+    if status >= 0:
+        return f"ended with exit code {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
