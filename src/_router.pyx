@@ -194,13 +194,14 @@ cdef int push_message(Queue *queue, zmq_msg_t *message) noexcept nogil:
 
 cdef int push_front(Queue *queue, zmq_msg_t *message) noexcept nogil:
     """Put a message before all others."""
-    cdef size_t i
+    cdef size_t last
+    # At the end first, which makes room.
     if push_message(queue, message) < 0:
         return -1
+    last = (queue.first + queue.length - 1) & (queue.capacity - 1)
     queue.first = (queue.first - 1) & (queue.capacity - 1)
-    i = (queue.first + queue.length) & (queue.capacity - 1)
-    # It is the last one now, one place further on.
-    move_message(&queue.slots[queue.first], &queue.slots[i])
+    if last != queue.first:
+        move_message(&queue.slots[queue.first], &queue.slots[last])
     return 0
 
 
@@ -980,6 +981,9 @@ cdef class Router:
                 rc = self.read_from(w)
                 if rc < 0:
                     return -1
+                if rc == 0:
+                    # From a process a message is counted before it is there.
+                    break
                 n += rc
             found += n
         if self.producer_ended and self.in_flight == 0 and not self.stopped:
@@ -1019,7 +1023,7 @@ cdef class Router:
         self.pollfds[0].fd = self.wake_read
         self.pollfds[0].events = POLLIN
         for w in range(self.n_workers):
-            if self.workers[w].gone or self.workers[w].is_parked:
+            if not self.is_polled(w):
                 continue
             if not self.workers[w].signals:
                 rc = self.read_from(w)
@@ -1033,7 +1037,16 @@ cdef class Router:
         if self.pollfds[0].revents:
             while read(self.wake_read, &byte, 1) > 0:
                 pass
+        n = 1
+        for w in range(self.n_workers):
+            if self.is_polled(w):
+                if self.pollfds[n].revents:
+                    self.workers[w].signals = False
+                n += 1
         return 0
+
+    cdef inline bint is_polled(self, int w) noexcept nogil:
+        return not self.workers[w].gone and not self.workers[w].is_parked
 
     cdef int handle(self, int w, zmq_msg_t *message) noexcept nogil:
         cdef Worker *worker = &self.workers[w]

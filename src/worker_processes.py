@@ -19,6 +19,9 @@ from .worker import LONGEST_DEAFNESS_S, wait_for
 
 __all__ = ["ProcessWorker", "WorkerProcesses"]
 
+# How often in a row a replacement may die before it is initialized.
+MOST_FAILED_STARTS = 10
+
 
 class ProcessWorker:
     """What `Worker` is to a thread, to a process.
@@ -31,15 +34,22 @@ class ProcessWorker:
         The router's number for it.
     name : str
         Its step's name.
+    has_finish : bool
+        Whether anything is lost if it dies when all work is done.
     """
 
-    def __init__(self, processes: "WorkerProcesses", index: int, name: str) -> None:
+    def __init__(
+        self, processes: "WorkerProcesses", index: int, name: str, has_finish: bool
+    ) -> None:
         self.index = index
         self.name = name
+        self.has_finish = has_finish
         self.initialized = threading.Event()
         self.ended = threading.Event()
         self.may_work = False
         self.may_finish = False
+        # How often in a row it died before it was initialized.
+        self.n_failed_starts = 0
         self.pid: int | None = None
         self.connection: Connection | None = None
         self._processes = processes
@@ -134,9 +144,9 @@ class WorkerProcesses:
             self._connection.send_bytes(setup)
         self._thread.start()
 
-    def worker(self, index: int, name: str) -> ProcessWorker:
+    def worker(self, index: int, name: str, has_finish: bool) -> ProcessWorker:
         """A worker that is not started yet."""
-        worker = ProcessWorker(self, index, name)
+        worker = ProcessWorker(self, index, name, has_finish)
         self._workers.append(worker)
         return worker
 
@@ -254,6 +264,7 @@ class WorkerProcesses:
 
     def _let_on(self, worker: ProcessWorker) -> None:
         """A worker is initialized; one that took another's place goes on where all are."""
+        worker.n_failed_starts = 0
         worker.initialized.set()
         if worker.may_work:
             worker.tell("work")
@@ -270,24 +281,26 @@ class WorkerProcesses:
             worker.ended.set()
             return
         how = _describe(status)
-        was_initialized = worker.initialized.is_set()
-        worker.initialized.set()
+        worker.n_failed_starts += not worker.initialized.is_set()
         with self._lock:
-            if was_initialized and worker.may_work and not self._is_routed:
+            at_work = worker.may_work and not self._is_routed
+            if at_work and worker.n_failed_starts <= MOST_FAILED_STARTS:
                 self._log.warning(
                     "step %r: the worker process %s %s; another takes its place",
                     worker.name,
                     worker.pid,
                     how,
                 )
-                # Another may fail to start.
                 worker.initialized.clear()
                 self._dying.add(worker)
                 self._router.worker_died(index, True)
                 return
-        when = "in finish()" if was_initialized and worker.may_work else "in init()"
-        self._fail(StepError(worker.name, f"lost its worker process {when}: it {how}"))
-        self._router.worker_died(index, False)
+        if at_work or not worker.may_work:
+            self._fail(StepError(worker.name, f"lost its worker process in init(): it {how}"))
+            self._router.worker_died(index, False)
+        elif worker.has_finish:
+            self._fail(StepError(worker.name, f"lost its worker process in finish(): it {how}"))
+        worker.initialized.set()
         worker.ended.set()
 
     def _take_notices(self) -> None:

@@ -180,7 +180,9 @@ class Parallel(Executor):
         for worker, i in enumerate(self._steps):
             spec = self.graph.steps[i]
             if self._processes is not None and self._in_process[i]:
-                self._workers.append((spec, self._processes.worker(worker, spec.name)))
+                has_finish = hasattr(spec.step_class, "finish")
+                process = self._processes.worker(worker, spec.name, has_finish)
+                self._workers.append((spec, process))
             else:
                 thread = Worker(
                     next(steps), next(channels), spec.role == "producer", self._on_error
