@@ -16,11 +16,11 @@ extensions = [
         f"{PACKAGE}.{name}",
         [f"src/{name}.pyx"],
         include_dirs=["src"],
-        depends=["src/_libzmq.h", "src/_wire.h"],
+        depends=["src/_libzmq.h", "src/_wire.h", "src/_shared.h"],
         extra_compile_args=["-O3"],
         extra_link_args=link_args,
     )
-    for name in ("_router", "_channel", "_buffers", "_runner")
+    for name in ("_router", "_channel", "_buffers", "_runner", "_shared")
 ]
 
 setup(

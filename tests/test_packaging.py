@@ -37,7 +37,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
     package = [name for name in names if not name.split("/")[0].endswith(".dist-info")]
     assert all(name.startswith("ctapipe/pipeline/") for name in package)
     files = {name.removeprefix("ctapipe/pipeline/") for name in package}
-    for module in ("_router", "_channel", "_buffers", "_runner"):
+    for module in ("_router", "_channel", "_buffers", "_runner", "_shared"):
         assert f"{module}.pyi" in files
         assert any(name.startswith(f"{module}.") and name.endswith(".so") for name in files)
     assert {"__init__.py", "py.typed", "tool.py", "executors/threads.py"} <= files
