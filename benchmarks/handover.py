@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from itertools import cycle
 from time import perf_counter
 
@@ -27,6 +28,9 @@ SIZES = {"630 kB": 630_000, "12 MB": 12_000_000}
 # How many messages there is room for, and how many are received before the clock starts.
 IN_FLIGHT = 8
 WARM_UP = 2 * IN_FLIGHT
+
+# libzmq's own.
+ZMQ_LIMIT = 1000
 
 HEADER = struct.Struct("=QQ")
 HOLDER = 1
@@ -47,11 +51,11 @@ def pickled_over_ipc(size, n):
     float
         Arrays per second.
     """
-    with _Socket() as socket, _Sender("pickled", size, n, socket.address):
+    with _socket(IN_FLIGHT) as (socket, address), _Sender("pickled", size, n, address):
 
         def receive():
-            # Without a copy from the frame before the one that pickle makes.
-            return pickle.loads(socket.receive())
+            # Without another copy than the one that pickle makes.
+            return pickle.loads(socket.recv(copy=False).buffer)
 
         return _arrays_per_s(receive, n)
 
@@ -80,26 +84,26 @@ def through_shared_memory(size, n):
     memory = SharedMemory([IN_FLIGHT * (size + mmap.PAGESIZE)])
     attached = SharedMemory.attach(memory.fd, private=True)
 
-    with (
-        _Socket() as socket,
-        _Sender("ours", size, n, socket.address, memory.fd, inherited=[memory.fd]),
-    ):
+    def receive():
+        message = socket.recv()
+        block, nbytes = HEADER.unpack_from(message)
+        # What the router does with it.
+        memory.mark_sent(block)
+        buffers = attached.get(block, [nbytes], HOLDER)
+        array = pickle.loads(memoryview(message)[HEADER.size :], buffers=buffers)
+        memory.free(block)
+        return array
 
-        def receive():
-            message = socket.receive()
-            block, nbytes = HEADER.unpack_from(message)
-            # What the router does with it.
-            memory.mark_sent(block)
-            buffers = attached.get(block, [nbytes], HOLDER)
-            array = pickle.loads(message[HEADER.size :], buffers=buffers)
-            memory.free(block)
-            return array
-
-        try:
+    try:
+        # What is in flight is bounded by the arena.
+        with (
+            _socket(ZMQ_LIMIT) as (socket, address),
+            _Sender("ours", size, n, address, memory.fd, inherited=[memory.fd]),
+        ):
             return _arrays_per_s(receive, n)
-        finally:
-            attached.close()
-            memory.close()
+    finally:
+        attached.close()
+        memory.close()
 
 
 def _arrays_per_s(receive, n):
@@ -111,23 +115,18 @@ def _arrays_per_s(receive, n):
     return n / (perf_counter() - began)
 
 
-class _Socket:
-    """The receiver's end."""
-
-    def __enter__(self):
-        self.directory = tempfile.TemporaryDirectory()
-        self.address = f"ipc://{self.directory.name}/socket"
-        self.context = zmq.Context()
-        self.socket = self.context.socket(zmq.PAIR)
-        self.socket.bind(self.address)
-        return self
-
-    def __exit__(self, *_):
-        self.context.destroy(linger=0)
-        self.directory.cleanup()
-
-    def receive(self):
-        return self.socket.recv(copy=False).buffer
+@contextmanager
+def _socket(limit):
+    """The receiver's end and its address; `limit` messages wait there at most."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        zmq.Context() as context,
+        context.socket(zmq.PAIR) as socket,
+    ):
+        socket.rcvhwm = limit
+        address = f"ipc://{directory}/socket"
+        socket.bind(address)
+        yield socket, address
 
 
 class _Sender:
@@ -152,6 +151,7 @@ class _Sender:
 
 def _send_pickled(array, n, address):
     with zmq.Context() as context, context.socket(zmq.PAIR) as socket:
+        socket.sndhwm = IN_FLIGHT
         socket.connect(address)
         for _ in range(n):
             socket.send(pickle.dumps(array, protocol=5), copy=False)
