@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 /* Linux maps shared memory copy on write, and shows in it what others write to a page
  * until that is copied. Others do not have to, and macOS refuses. */
@@ -204,14 +206,44 @@ static inline void shared_let_go(shared_memory *memory, uint64_t block) {
     shared_clear(memory, block, SHARED_HOLDER);
 }
 
+/* Whether a part of a private mapping may have been written to, as /proc/self/pagemap says,
+ * of which `pagemap` is a descriptor, or -1. */
+static inline int shared_may_be_changed(
+        int pagemap, const void *part, size_t size, size_t page_size) {
+    const uint64_t there = UINT64_C(3) << 62; /* in memory, or swapped */
+    const uint64_t of_file = UINT64_C(1) << 61; /* and not a copy of the file's page */
+    uint64_t entries[512];
+    uint64_t page = (uintptr_t) part / page_size;
+    const uint64_t end = page + size / page_size;
+    while (page < end) {
+        const size_t n = end - page < 512 ? end - page : 512;
+        size_t i;
+        if (pread(pagemap, entries, n * 8, (off_t) (page * 8)) != (ssize_t) (n * 8))
+            return 1;
+        for (i = 0; i < n; i++)
+            if (entries[i] & there && !(entries[i] & of_file))
+                return 1;
+        page += n;
+    }
+    return 0;
+}
+
 /* Forget what was changed in a part of a private mapping, so that what others write there
- * is seen again; 0, or -1 if it cannot be done. */
-static inline int shared_forget(void *part, size_t size) {
+ * is seen again; 0, or -1 if it cannot be done.
+ *
+ * Pages that were only read stay where they are: to find them again, one by one, takes
+ * longer than to copy them.
+ */
+static inline int shared_forget(int pagemap, void *part, size_t size, size_t page_size) {
 #if SHARED_MAPS_PRIVATE
+    if (!shared_may_be_changed(pagemap, part, size, page_size))
+        return 0;
     return madvise(part, size, MADV_DONTNEED);
 #else
+    (void) pagemap;
     (void) part;
     (void) size;
+    (void) page_size;
     return -1;
 #endif
 }

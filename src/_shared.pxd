@@ -42,4 +42,4 @@ cdef extern from "_shared.h" nogil:
 
     int shared_hold(shared_memory *memory, uint64_t block, uint32_t holder)
     void shared_let_go(shared_memory *memory, uint64_t block)
-    int shared_forget(void *part, size_t size)
+    int shared_forget(int pagemap, void *part, size_t size, size_t page_size)

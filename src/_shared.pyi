@@ -1,4 +1,4 @@
-from collections.abc import Buffer
+from typing_extensions import Buffer
 
 class Arena:
     def put(self, buffers: list[Buffer]) -> int | None: ...

@@ -33,6 +33,7 @@ from posix.unistd cimport close, getpid
 import mmap as python_mmap
 import os
 import secrets
+from contextlib import suppress
 
 from _shared cimport (
     SHARED_ALIGNMENT,
@@ -108,17 +109,25 @@ cdef class Mapping:
     cdef char *received
     cdef uint64_t size
     cdef bint private
+    cdef int pagemap
+    cdef pid_t process
 
     def __cinit__(self, int fd, uint64_t size, bint private):
         self.size = size
         self.private = private
+        self.pagemap = -1
+        self.process = getpid()
         self.shared = <shared_memory *> map_file(fd, size, MAP_SHARED)
         self.received = <char *> self.shared
         if private and SHARED_MAPS_PRIVATE:
             self.received = NULL
             self.received = map_file(fd, size, MAP_PRIVATE)
+            with suppress(OSError):
+                self.pagemap = os.open("/proc/self/pagemap", os.O_RDONLY)
 
     def __dealloc__(self):
+        if self.pagemap >= 0:
+            close(self.pagemap)
         if self.received is not NULL and self.received != <char *> self.shared:
             munmap(self.received, self.size)
         if self.shared is not NULL:
@@ -137,23 +146,22 @@ cdef class Received:
     cdef char *memory
     # Where a mapping cannot be private.
     cdef char *copy
-    cdef pid_t process
 
     def __dealloc__(self):
+        cdef Mapping mapping = self.mapping
         # A process that was forked off has the object, too, but not the block.
-        if self.mapping is None or getpid() != self.process:
+        if mapping is None or getpid() != mapping.process:
             return
         if self.copy is not NULL:
             free(self.copy)
-        elif self.memory != <char *> self.mapping.shared + self.offset():
+        elif mapping.received != <char *> mapping.shared:
             # What was changed here must not show through the block's next message. A
             # block that cannot be used again comes back when this process has ended.
-            if shared_forget(self.memory, self.size) < 0:
+            if shared_forget(
+                mapping.pagemap, self.memory, self.size, mapping.shared.page_size
+            ) < 0:
                 return
-        shared_let_go(self.mapping.shared, self.block)
-
-    cdef uint64_t offset(self) noexcept:
-        return self.block * self.mapping.shared.page_size
+        shared_let_go(mapping.shared, self.block)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         PyBuffer_FillInfo(buffer, self, self.memory, self.size, 0, flags)
@@ -230,7 +238,7 @@ cdef class SharedMemory:
         self.fd = -1
 
     def __init__(self, list sizes not None, uint64_t extra=0):
-        cdef uint64_t page_size = max(4096, python_mmap.PAGESIZE)
+        cdef uint64_t page_size = python_mmap.PAGESIZE
         cdef uint64_t header = aligned(sizeof(shared_memory) + len(sizes) * sizeof(shared_arena))
         cdef uint64_t first
         cdef uint32_t i
@@ -365,19 +373,22 @@ cdef class SharedMemory:
         ------
         ValueError
             If there is no such message.
+        RuntimeError
+            In a process that was forked off.
         """
         cdef shared_memory *shared = self.shared()
         cdef Received received
         cdef uint64_t offset = 0
         cdef uint64_t size
+        if getpid() != self.mapping.process:
+            raise RuntimeError("this process has to attach to the memory first")
         if shared_hold(shared, block, holder) < 0:
             raise ValueError(f"block {block} is of no message to be received")
         received = Received.__new__(Received)
-        received.process = getpid()
         received.mapping = self.mapping
         received.block = block
         received.size = shared_pages(shared, block) * <uint64_t> shared.page_size
-        received.memory = self.mapping.received + received.offset()
+        received.memory = self.mapping.received + block * shared.page_size
         if self.mapping.private and not SHARED_MAPS_PRIVATE:
             received.copy = <char *> malloc(received.size)
             if received.copy is NULL:
