@@ -4,9 +4,7 @@ import importlib.metadata
 import inspect
 import json
 import sys
-import traceback
 from pathlib import Path as FilePath
-from types import TracebackType
 from typing import Any
 
 from ctapipe.core import Provenance, Tool
@@ -17,7 +15,7 @@ from traitlets.config import Application, Config, Configurable
 
 from .command_line import configuration_files, take_step_options, unknown_options
 from .configuration import importable_from, read_configuration
-from .errors import ConfigurationError, StepError
+from .errors import ConfigurationError, StepError, describe
 from .executors import EXECUTORS
 from .graph import SERIALIZATIONS, Graph, configured_classes
 from .running import DEFAULT_GUI_ADDRESS, execute
@@ -209,28 +207,6 @@ class Pipeline(Tool):
         if self.summary is not None:
             self.summary.write_text(json.dumps(summary, indent=2) + "\n")
             Provenance().add_output_file(self.summary, role="Pipeline Summary", add_meta=False)
-
-
-def describe(error: StepError) -> str:
-    """A step's failure and the traceback of its own exception, from the user's code on."""
-    cause = error.__cause__
-    notes = getattr(error, "__notes__", [])
-    if cause is None:
-        return "\n".join([str(error), *notes])
-    lines = traceback.format_exception(type(cause), cause, _from_user_code(cause.__traceback__))
-    return "\n".join([f"{error}\n{''.join(lines)}".rstrip(), *notes])
-
-
-def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
-    here = str(FilePath(__file__).parent)
-    steps = str(FilePath(__file__).parent / "algorithms")
-    first = trace
-    while first is not None:
-        filename = first.tb_frame.f_code.co_filename
-        if not filename.startswith(here) or filename.startswith(steps):
-            return first
-        first = first.tb_next
-    return trace
 
 
 def main() -> None:
