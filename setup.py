@@ -16,7 +16,7 @@ extensions = [
         f"{PACKAGE}.{name}",
         [f"src/{name}.pyx"],
         include_dirs=["src"],
-        depends=["src/_libzmq.h", "src/_wire.h"],
+        depends=["src/_libzmq.h", "src/_wire.h", "src/_clock.pxd"],
         extra_compile_args=["-O3"],
         extra_link_args=link_args,
     )

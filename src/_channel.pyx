@@ -8,13 +8,13 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import pickle
 
 from ._buffers import BufferPool
 from .errors import RunEnded
 
+from _clock cimport now
 from _libzmq cimport (
     ETERM,
     ZMQ_DONTWAIT,
@@ -80,13 +80,6 @@ STOP = _Stop()
 
 
 cdef object NOT_PLAIN = object()
-
-
-cdef inline uint64_t now() noexcept nogil:
-    """Monotonic time in ns."""
-    cdef timespec time
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return <uint64_t> time.tv_sec * 1_000_000_000 + time.tv_nsec
 
 
 @cython.final
@@ -186,6 +179,11 @@ cdef class Channel:
     def event(self):
         """The number of the event that the current job, or the last message, is of."""
         return self.current_event
+
+    @property
+    def blocked_ns(self):
+        """How long the current job, and those not acknowledged yet, have waited to send, ns."""
+        return self.blocked
 
     @property
     def production_ended(self):
@@ -334,13 +332,25 @@ cdef class Channel:
         Exception
             Whatever pickling the message raises.
         """
+        self.send_as(self.by_reference, step, message)
+
+    cpdef send_as(self, bint by_reference, int step, message):
+        """`send` for a step whose messages are handed over in another way.
+
+        Parameters
+        ----------
+        by_reference : bool
+            Whether to send the object itself instead of its pickle.
+        step, message
+            As in `send`.
+        """
         if PyThread_get_thread_ident() != self.owner:
             raise RuntimeError(
                 "send_msg was called in another thread than the one that called run()"
             )
         if self.is_producer and flag_is_up(&self.flags.producing_ended):
             raise RunEnded
-        payload = message if self.by_reference else plain_copy(message)
+        payload = message if by_reference else plain_copy(message)
         if payload is NOT_PLAIN:
             self.send_pickle(step, message)
         else:

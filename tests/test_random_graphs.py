@@ -9,10 +9,15 @@ from ctapipe.pipeline import run
 
 @st.composite
 def graphs(draw):
-    """Who sends to whom, with which limits; ``back`` sends a message back once."""
+    """Who sends to whom, with which limits, and which stages are chained.
+
+    ``back`` sends a message back once.
+    """
     n_stages = draw(st.integers(1, 4))
     names = [f"S{i}" for i in range(n_stages)] + ["END"]
     stages = []
+    # By name, from any step: those that are not chained.
+    reachable = []
     for i in range(n_stages):
         followers = draw(
             st.lists(st.sampled_from(names[i + 1 :]), min_size=1, max_size=2, unique=True)
@@ -20,16 +25,24 @@ def graphs(draw):
         # The chain is kept, so that every stage is reached.
         if names[i + 1] not in followers:
             followers.append(names[i + 1])
+        n_before = sum(names[i] in stage["next_steps"] for stage in stages)
+        if n_before == 1 and draw(st.booleans()):
+            how = {"chained": True}
+        else:
+            reachable.append(names[i])
+            how = {
+                "nb_thread": draw(st.integers(1, 4)),
+                "queue_limit": draw(st.sampled_from([1, 2, 10, -1])),
+                **draw(st.sampled_from([{}, {"prefetch": 1}, {"prefetch": 7}])),
+            }
         stages.append(
             {
                 "name": names[i],
                 "next_steps": followers,
-                "nb_thread": draw(st.integers(1, 4)),
-                "queue_limit": draw(st.sampled_from([1, 2, 10, -1])),
                 "serialization": draw(st.sampled_from(["pickle", "none"])),
-                **draw(st.sampled_from([{}, {"prefetch": 1}, {"prefetch": 7}])),
+                **how,
                 "copies": draw(st.integers(0, 2)),
-                "back": draw(st.none() | st.sampled_from(names[: i + 1])),
+                "back": draw(st.none() | st.sampled_from(reachable)),
             }
         )
     return {
@@ -66,7 +79,15 @@ def run_graph(graph, executor):
         def run(self, message):
             arrived.append(message)
 
-    keys = ("name", "next_steps", "nb_thread", "queue_limit", "serialization", "prefetch")
+    keys = (
+        "name",
+        "next_steps",
+        "nb_thread",
+        "queue_limit",
+        "serialization",
+        "prefetch",
+        "chained",
+    )
     summary = run(
         {
             "Pipeline": {
@@ -99,13 +120,13 @@ def test_threads_do_what_one_thread_does(graph):
     assert arrived == expected
     assert summary["events"] == {"sent": graph["n_events"], "finished": graph["n_events"]}
     backwards = {plan["back"] for plan in graph["stages"]}
-    limits = {plan["name"]: plan["queue_limit"] for plan in graph["stages"]}
+    limits = {plan["name"]: plan.get("queue_limit", 0) for plan in graph["stages"]}
     limits["END"] = graph["limit"]
     for step, same in zip(summary["steps"], baseline["steps"], strict=True):
         assert step["failed"] == 0
         for counter in ("received", "done", "sent"):
             assert step[counter] == same[counter]
-        if limits.get(step["name"], -1) > 0 and step["name"] not in backwards:
+        if limits.get(step["name"], -1) >= 0 and step["name"] not in backwards:
             assert step["queue_peak"] <= limits[step["name"]]
 
 

@@ -1,16 +1,18 @@
 """Every worker in a thread of its own; messages go through the compiled router."""
 
 import errno
+import functools
 import threading
 from typing import Any, ClassVar
 
 from .._buffers import BufferPool
 from .._channel import Channel
 from .._router import Router
+from ..chains import ChainCounts, join_chain
 from ..errors import ConfigurationError, StepError
 from ..graph import UNLIMITED, StepSpec
-from ..step import create_steps
-from ..worker import Worker, wait_for
+from ..step import Send, Step, create_steps
+from ..worker import Worker, WorkerThread, wait_for
 from .executor import Executor
 
 __all__ = ["Threads"]
@@ -41,8 +43,10 @@ class Threads(Executor):
                 )
             ]
         )
+        self._chain_counts = ChainCounts(self.graph, [spec.workers for spec in self.graph.steps])
         self._channels: list[Channel] = []
-        self._workers: list[tuple[StepSpec, Worker]] = []
+        self._workers: list[tuple[Worker, WorkerThread]] = []
+        self._to_finish: list[StepSpec] = []
         self._routed = threading.Event()
         self._router_error: OSError | None = None
 
@@ -50,7 +54,7 @@ class Threads(Executor):
         return self.graph.steps[index].workers
 
     def counters(self) -> list[dict[str, Any]]:
-        return self._router.counters()
+        return self._chain_counts.complete(self._router.counters())
 
     def events(self) -> dict[str, int]:
         return self._router.events()
@@ -61,29 +65,27 @@ class Threads(Executor):
     def _run(self) -> None:
         self._create_workers()
         router_thread = threading.Thread(target=self._route, name="router", daemon=True)
-        workers = [worker for _, worker in self._workers]
+        threads = [thread for _, thread in self._workers]
         try:
             if self._initialize():
                 self.state = "running"
                 router_thread.start()
-            else:
-                self._router.discard()
-                self._routed.set()
-            for worker in workers:
-                worker.may_work.set()
-            wait_for(self._routed)
-            for spec in self.graph.steps:
-                of_step = self._of_step(spec)
-                for worker in of_step:
-                    worker.may_finish.set()
-                for worker in of_step:
-                    worker.join()
+                for worker, thread in self._workers:
+                    thread.call(worker.work)
+                wait_for(self._routed)
+            while self._to_finish:
+                for ended in self._finish(self._to_finish.pop(0)):
+                    wait_for(ended)
+            for thread in threads:
+                thread.end()
+                thread.join()
         except BaseException:
             # Interrupted for the second time: the threads end when their jobs do.
             self._router.discard()
-            for worker in workers:
-                worker.may_work.set()
-                worker.may_finish.set()
+            while self._to_finish:
+                self._finish(self._to_finish.pop(0))
+            for thread in threads:
+                thread.end()
             raise
         if router_thread.ident is not None:
             router_thread.join()
@@ -92,40 +94,53 @@ class Threads(Executor):
             raise self._router_error
 
     def _initialize(self) -> bool:
-        """Start the workers, step by step, and say whether all may work.
+        """Call ``init`` of all workers, step by step, and say whether they may work.
 
         In the order of the graph, so that no output is touched when an input is not there.
         """
         for spec in self.graph.steps:
-            of_step = self._of_step(spec)
-            for worker in of_step:
-                worker.start()
-            for worker in of_step:
-                wait_for(worker.initialized)
+            called = [thread.call(worker.init, step) for step, worker, thread in self._of(spec)]
+            self._to_finish.append(spec)
+            for ended in called:
+                wait_for(ended)
             if self._errors or self._interrupted:
                 return False
         return True
 
-    def _of_step(self, spec: StepSpec) -> list[Worker]:
-        return [worker for other, worker in self._workers if other is spec]
+    def _finish(self, spec: StepSpec) -> list[threading.Event]:
+        return [thread.call(worker.finish, step) for step, worker, thread in self._of(spec)]
+
+    def _of(self, spec: StepSpec) -> list[tuple[Step, Worker, WorkerThread]]:
+        """The instances of a step, each with its worker."""
+        return [
+            (step, worker, thread)
+            for worker, thread in self._workers
+            for step in worker.steps
+            if step.name == spec.name
+        ]
 
     def _create_workers(self) -> None:
-        specs = [spec for spec in self.graph.steps for _ in range(spec.workers)]
+        chains = self.graph.chains()
+        heads = [head for head in chains for _ in range(self.graph.steps[head].workers)]
         pool = BufferPool()
         try:
             # One by one, so that those that there are can be closed when the next fails.
-            for spec in specs:
+            for head in heads:
                 channel = Channel(
                     self._router,
-                    self.graph.index(spec.name),
-                    self._send_ahead(spec),
-                    by_reference=spec.serialization == "none",
+                    head,
+                    self._send_ahead(chains[head]),
+                    by_reference=self.graph.steps[head].serialization == "none",
                     pool=pool,
                 )
                 self._channels.append(channel)
             steps = create_steps(
                 self.graph,
-                zip(specs, (channel.send for channel in self._channels), strict=True),
+                [
+                    (self.graph.steps[i], self._send(channel, head, i))
+                    for head, channel in zip(heads, self._channels, strict=True)
+                    for i in chains[head]
+                ],
                 self.log,
             )
         except OSError as error:
@@ -134,22 +149,38 @@ class Threads(Executor):
                 raise
             raise ConfigurationError(
                 [
-                    f"{len(specs)} workers need more file descriptors than this process may "
-                    f"open, about {4 * len(specs)}: lower 'nb_thread', or raise the limit with "
+                    f"{len(heads)} workers need more file descriptors than this process may "
+                    f"open, about {4 * len(heads)}: lower 'nb_thread', or raise the limit with "
                     "ulimit -n"
                 ]
             ) from None
         except BaseException:
             self._close()
             raise
-        self._workers = [
-            (spec, Worker(step, channel, spec.role == "producer", self._on_error))
-            for spec, step, channel in zip(specs, steps, self._channels, strict=True)
-        ]
+        rest = iter(steps)
+        for head, channel in zip(heads, self._channels, strict=True):
+            of_worker = {i: next(rest) for i in chains[head]}
+            worker = Worker(list(of_worker.values()), channel, head == 0, self._on_error)
+            if len(of_worker) > 1:
+                number = len(self._of(self.graph.steps[head]))
+                counts = {i: self._chain_counts.row(i, number) for i in of_worker}
+                join_chain(self.graph, of_worker, counts, worker.on_chained_error, channel)
+            self._workers.append((worker, WorkerThread(worker.steps[0].name)))
 
-    def _send_ahead(self, spec: StepSpec) -> int:
+    def _send(self, channel: Channel, head: int, index: int) -> Send:
+        """What a step sends with, through the channel of the first step of its chain."""
+        serialization = self.graph.steps[index].serialization
+        if serialization == self.graph.steps[head].serialization:
+            return channel.send
+        return functools.partial(channel.send_as, serialization == "none")
+
+    def _send_ahead(self, chain: tuple[int, ...]) -> int:
         """What may be under way to the router: half of what may wait there."""
-        limits = [self.graph.steps[self.graph.index(name)].queue_limit for name in spec.next_steps]
+        limits = [
+            self.graph.steps[self.graph.index(name)].queue_limit
+            for i in chain
+            for name in self.graph.steps[i].next_steps
+        ]
         return min([MOST_SEND_AHEAD, *(limit // 2 for limit in limits if limit != UNLIMITED)])
 
     def _route(self) -> None:
