@@ -37,6 +37,7 @@ from _wire cimport (
     WIRE_OBJECT,
     WIRE_PICKLE,
     WIRE_PICKLE_AND_BUFFERS,
+    WIRE_SKIPPED,
     WIRE_STOP,
     WIRE_YIELDS,
     count_of,
@@ -253,7 +254,7 @@ cdef class Channel:
         pickled, buffers = payload
         return loads(pickled, buffers=buffers)
 
-    def acknowledge(self, bint failed=False):
+    def acknowledge(self, bint failed=False, bint skipped=False):
         """Tell the router that the job in hand has ended.
 
         Those of quick jobs go together, as long as there is a next one.
@@ -261,30 +262,33 @@ cdef class Channel:
         Parameters
         ----------
         failed : bool
-            Whether it raised an exception.
+            Whether it raised an exception that ends the run.
+        skipped : bool
+            Whether it raised one with which only its message is lost.
 
         Returns
         -------
         int
             How many jobs have ended that the router has not been told of yet.
         """
+        cdef int mark = WIRE_FAILED if failed else WIRE_SKIPPED if skipped else 0
         self.n_ended += not self.is_producer
         if (
-            failed
+            mark
             or self.n_ended == MOST_AT_ONCE
             or count_of(&self.counts.given) <= self.n_received
             or now() - self.began - self.blocked > LONGEST_WAIT
         ):
-            self.flush_acknowledgement(failed)
+            self.flush_acknowledgement(mark)
         return self.n_ended
 
-    cdef int flush_acknowledgement(self, bint failed=False) except -1:
+    cdef int flush_acknowledgement(self, int mark=0) except -1:
         cdef wire_header header
-        if self.n_ended == 0 and not failed:
+        if self.n_ended == 0 and not mark:
             return 0
         memset(&header, 0, sizeof(header))
         header.kind = WIRE_ACKNOWLEDGE
-        header.mark = WIRE_FAILED if failed else 0
+        header.mark = mark
         header.jobs = self.n_ended
         header.value = now() - self.began - self.blocked
         self.n_ended = 0

@@ -7,6 +7,7 @@ COUNTS: tuple[str, ...]
 
 class Runner:
     call: Literal["receive", "run"]
+    has_lost: bool
     def __init__(
         self,
         name: str,

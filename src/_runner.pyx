@@ -53,6 +53,8 @@ cdef class Runner:
     ----------
     call : {"receive", "run"}
         What `process_all` is, or was at last, doing.
+    has_lost : bool
+        Set if a message has failed that the current job has handed over in a chain.
     """
 
     cdef str name
@@ -66,6 +68,7 @@ cdef class Runner:
     cdef bint running
     cdef bint used_send_msg
     cdef readonly str call
+    cdef public bint has_lost
     # In a chain only; NULL and None otherwise.
     cdef uint64_t *counts
     cdef object memory
@@ -197,6 +200,7 @@ cdef class Runner:
             Whatever unpickling a message or the user's code raises.
         """
         receive, acknowledge = channel.receive, channel.acknowledge
+        self.has_lost = False
         while True:
             self.call = "receive"
             message = receive()
@@ -206,7 +210,11 @@ cdef class Runner:
             self.process(message)
             # Not kept while the next one is waited for.
             message = None
-            acknowledge()
+            if self.has_lost:
+                self.has_lost = False
+                acknowledge(skipped=True)
+            else:
+                acknowledge()
 
     def send_msg(self, message, step_name=None):
         """Send a message to the next step.

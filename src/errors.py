@@ -60,14 +60,23 @@ class RunEnded(BaseException):
     """
 
 
-def describe(error: StepError) -> str:
-    """A step's failure and the traceback of its own exception, from the user's code on."""
+def describe(error: StepError | ConfigurationError, consequence: str = "") -> str:
+    """A step's failure and the traceback of its own exception, from the user's code on.
+
+    Parameters
+    ----------
+    error : StepError
+        The failure.
+    consequence : str
+        What is said besides on the first line.
+    """
+    what = f"{error}: {consequence}" if consequence else str(error)
     cause = error.__cause__
     notes = getattr(error, "__notes__", [])
     if cause is None:
-        return "\n".join([str(error), *notes])
+        return "\n".join([what, *notes])
     lines = traceback.format_exception(type(cause), cause, _from_user_code(cause.__traceback__))
-    return "\n".join([f"{error}\n{''.join(lines)}".rstrip(), *notes])
+    return "\n".join([f"{what}\n{''.join(lines)}".rstrip(), *notes])
 
 
 def _from_user_code(trace: TracebackType | None) -> TracebackType | None:

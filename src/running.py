@@ -120,7 +120,12 @@ def run(
         )
     with importable_from(files):
         graph = Graph.from_config(config)
-        runner = EXECUTORS[executor](graph, logging.getLogger("ctapipe.pipeline"))
+        runner = EXECUTORS[executor](
+            graph,
+            logging.getLogger("ctapipe.pipeline"),
+            section.get("on_error", "stop"),
+            section.get("max_errors"),
+        )
         execute(runner, gui_address or section.get("gui_address", DEFAULT_GUI_ADDRESS), label)
     return summarize(runner)
 

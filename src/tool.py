@@ -10,13 +10,13 @@ from typing import Any
 from ctapipe.core import Provenance, Tool
 from ctapipe.core.traits import Path, Unicode
 from traitlets import Any as AnyValue
-from traitlets import Enum, TraitError
+from traitlets import Enum, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 
 from .command_line import configuration_files, take_step_options, unknown_options
 from .configuration import importable_from, read_configuration
 from .errors import ConfigurationError, StepError, describe
-from .executors import EXECUTORS
+from .executors import EXECUTORS, ON_ERROR
 from .graph import SERIALIZATIONS, Graph, configured_classes
 from .running import DEFAULT_GUI_ADDRESS, execute
 from .summary import summarize, summary_table
@@ -70,6 +70,18 @@ class Pipeline(Tool):
         help="How messages are handed over: pickled, so that each receiver has its own; or not "
         "at all, so that it gets the very object, which its sender must not change any more. "
         "A step can have its own 'serialization', for what it sends.",
+    ).tag(config=True)
+    on_error = Enum(
+        ON_ERROR,
+        default_value="stop",
+        help="What follows when a step fails with a message: the run ends; or the message is "
+        "skipped, and the run goes on.",
+    ).tag(config=True)
+    max_errors = Int(
+        default_value=None,
+        allow_none=True,
+        min=0,
+        help="With on_error 'skip': how many messages may fail before the run ends all the same.",
     ).tag(config=True)
     gui_address = Unicode(
         DEFAULT_GUI_ADDRESS,
@@ -152,7 +164,9 @@ class Pipeline(Tool):
                     [f"Pipeline.summary: there is no directory {str(self.summary.parent)!r}"]
                 )
             self.check_output(self.summary)
-        self._executor = EXECUTORS[self.executor](self.graph, self.log)
+        self._executor = EXECUTORS[self.executor](
+            self.graph, self.log, self.on_error, self.max_errors
+        )
 
     def start(self) -> None:
         """Run the pipeline, and report."""

@@ -38,7 +38,9 @@ class Worker:
     is_producer : bool
         Whether the step is the producer.
     on_error : callable
-        Takes the error of a call that failed.
+        Takes the error of a call that failed, with which the run ends.
+    may_skip : callable
+        Takes the error of a message that failed, and says whether the run goes on without it.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Worker:
         channel: Channel,
         is_producer: bool,
         on_error: Callable[[StepError | ConfigurationError], None],
+        may_skip: Callable[[StepError | ConfigurationError], bool],
     ) -> None:
         self.steps = tuple(steps)
         self._channel = channel
         self._work = self._produce if is_producer else self._process
         self._on_error = on_error
+        self._may_skip = may_skip
         self._chain_failed = False
 
     def init(self, step: Step) -> None:
@@ -80,7 +84,9 @@ class Worker:
     def on_chained_error(self, step: Step, error: BaseException) -> None:
         """What the ``run`` of a step that is chained to another has raised."""
         step.runner.count_failure()
-        self._on_error(step.failure("run", error, self._channel.event))
+        if self._may_skip(step.failure("run", error, self._channel.event)):
+            self.steps[0].runner.has_lost = True
+            return
         self._chain_failed = True
         # It passes through the steps before it, which must not take it for their own.
         raise RunEnded from None
@@ -101,16 +107,19 @@ class Worker:
 
     def _process(self) -> None:
         channel, step = self._channel, self.steps[0]
-        try:
-            step.runner.process_all(channel)
-        except RunEnded:
-            if self._chain_failed:
-                channel.acknowledge(failed=True)
-            raise
-        except BaseException as error:
-            step.runner.count_failure()
-            self._on_error(step.failure(step.runner.call, error, channel.event))
-            channel.acknowledge(failed=True)
+        goes_on = True
+        while goes_on:
+            try:
+                step.runner.process_all(channel)
+                return
+            except RunEnded:
+                if self._chain_failed:
+                    channel.acknowledge(failed=True)
+                raise
+            except BaseException as error:
+                step.runner.count_failure()
+                goes_on = self._may_skip(step.failure(step.runner.call, error, channel.event))
+            channel.acknowledge(failed=not goes_on, skipped=goes_on)
 
 
 class WorkerThread:

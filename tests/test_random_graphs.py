@@ -1,4 +1,7 @@
-"""Whole pipelines over random graphs: every message once, no queue over its limit, an end."""
+"""Whole pipelines over random graphs: every message once, no queue over its limit, an end.
+
+With chained stages, and stages that fail with some of their messages.
+"""
 
 import hypothesis.strategies as st
 import pytest
@@ -11,7 +14,7 @@ from ctapipe.pipeline import run
 def graphs(draw):
     """Who sends to whom, with which limits, and which stages are chained.
 
-    ``back`` sends a message back once.
+    ``back`` sends a message back once, ``fails`` raises with some, having sent a part.
     """
     n_stages = draw(st.integers(1, 4))
     names = [f"S{i}" for i in range(n_stages)] + ["END"]
@@ -42,6 +45,7 @@ def graphs(draw):
                 "serialization": draw(st.sampled_from(["pickle", "none"])),
                 **how,
                 "copies": draw(st.integers(0, 2)),
+                "fails": draw(st.none() | st.integers(2, 7)),
                 "back": draw(st.none() | st.sampled_from(reachable)),
             }
         )
@@ -60,7 +64,9 @@ def stage_class(plan):
             if plan["back"] and not sent_back:
                 self.send_msg((path, True), plan["back"])
                 return
-            for follower in plan["next_steps"]:
+            for i, follower in enumerate(plan["next_steps"]):
+                if plan["fails"] and (path[0] + len(path) + i) % plan["fails"] == 0:
+                    raise ValueError(path)
                 for copy in range(plan["copies"] or 1):
                     self.send_msg(((*path, (self.name, copy)), sent_back), follower)
 
@@ -105,6 +111,7 @@ def run_graph(graph, executor):
                     "class": Consumer,
                     "queue_limit": graph["limit"],
                 },
+                "on_error": "skip",
             }
         },
         executor=executor,
@@ -118,13 +125,14 @@ def test_threads_do_what_one_thread_does(graph):
     arrived, summary = run_graph(graph, "threads")
     expected, baseline = run_graph(graph, "sequential")
     assert arrived == expected
-    assert summary["events"] == {"sent": graph["n_events"], "finished": graph["n_events"]}
+    assert summary["events"] == baseline["events"]
+    if not any(plan["fails"] for plan in graph["stages"]):
+        assert summary["events"] == {"sent": graph["n_events"], "finished": graph["n_events"]}
     backwards = {plan["back"] for plan in graph["stages"]}
     limits = {plan["name"]: plan.get("queue_limit", 0) for plan in graph["stages"]}
     limits["END"] = graph["limit"]
     for step, same in zip(summary["steps"], baseline["steps"], strict=True):
-        assert step["failed"] == 0
-        for counter in ("received", "done", "sent"):
+        for counter in ("received", "done", "failed", "sent"):
             assert step[counter] == same[counter]
         if limits.get(step["name"], -1) >= 0 and step["name"] not in backwards:
             assert step["queue_peak"] <= limits[step["name"]]

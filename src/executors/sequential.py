@@ -39,6 +39,7 @@ class Sequential(Executor):
         self._chain_counts = ChainCounts(self.graph, [1 for _ in self.graph.steps])
         self._events = {"sent": 0, "finished": 0}
         self._ending = False
+        self._has_lost = False
 
     def workers(self, index: int) -> int:
         return 1
@@ -108,10 +109,11 @@ class Sequential(Executor):
         counters["busy_s"] += time.monotonic() - self._resumed
         counters["done"] += 1
         self._events["sent"] += 1
+        self._has_lost = False
         self._enqueue(0, target, message)
         while self._queue:
             self._process(*self._queue.popleft())
-        self._events["finished"] += 1
+        self._events["finished"] += not self._has_lost
         self._resumed = time.monotonic()
 
     def _enqueue(self, sender: int, target: int, message: Any) -> None:
@@ -147,7 +149,9 @@ class Sequential(Executor):
 
     def _fail(self, step: Step, error: BaseException) -> None:
         step.runner.count_failure()
-        self._errors.append(step.failure("run", error, self._events["sent"] - 1))
+        if self._may_skip(step.failure("run", error, self._events["sent"] - 1)):
+            self._has_lost = True
+            return
         self._ending = True
         self._queue.clear()
         # It passes through the steps before it, which must not take it for their own.

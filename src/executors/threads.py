@@ -160,7 +160,7 @@ class Threads(Executor):
         rest = iter(steps)
         for head, channel in zip(heads, self._channels, strict=True):
             of_worker = {i: next(rest) for i in chains[head]}
-            worker = Worker(list(of_worker.values()), channel, head == 0, self._on_error)
+            worker = Worker(list(of_worker.values()), channel, head == 0, self._on_error, self._may_skip)
             if len(of_worker) > 1:
                 number = len(self._of(self.graph.steps[head]))
                 counts = {i: self._chain_counts.row(i, number) for i in of_worker}
