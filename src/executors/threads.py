@@ -121,11 +121,13 @@ class Threads(Executor):
 
     def _create_workers(self) -> None:
         chains = self.graph.chains()
-        heads = [head for head in chains for _ in range(self.graph.steps[head].workers)]
+        workers = [
+            (head, number) for head in chains for number in range(self.graph.steps[head].workers)
+        ]
         pool = BufferPool()
         try:
             # One by one, so that those that there are can be closed when the next fails.
-            for head in heads:
+            for head, _ in workers:
                 channel = Channel(
                     self._router,
                     head,
@@ -138,7 +140,7 @@ class Threads(Executor):
                 self.graph,
                 [
                     (self.graph.steps[i], self._send(channel, head, i))
-                    for head, channel in zip(heads, self._channels, strict=True)
+                    for (head, _), channel in zip(workers, self._channels, strict=True)
                     for i in chains[head]
                 ],
                 self.log,
@@ -149,8 +151,8 @@ class Threads(Executor):
                 raise
             raise ConfigurationError(
                 [
-                    f"{len(heads)} workers need more file descriptors than this process may "
-                    f"open, about {4 * len(heads)}: lower 'nb_thread', or raise the limit with "
+                    f"{len(workers)} workers need more file descriptors than this process may "
+                    f"open, about {4 * len(workers)}: lower 'nb_thread', or raise the limit with "
                     "ulimit -n"
                 ]
             ) from None
@@ -158,11 +160,12 @@ class Threads(Executor):
             self._close()
             raise
         rest = iter(steps)
-        for head, channel in zip(heads, self._channels, strict=True):
+        for (head, number), channel in zip(workers, self._channels, strict=True):
             of_worker = {i: next(rest) for i in chains[head]}
-            worker = Worker(list(of_worker.values()), channel, head == 0, self._on_error, self._may_skip)
+            worker = Worker(
+                list(of_worker.values()), channel, head == 0, self._on_error, self._may_skip
+            )
             if len(of_worker) > 1:
-                number = len(self._of(self.graph.steps[head]))
                 counts = {i: self._chain_counts.row(i, number) for i in of_worker}
                 join_chain(self.graph, of_worker, counts, worker.on_chained_error, channel)
             self._workers.append((worker, WorkerThread(worker.steps[0].name)))
