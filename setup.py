@@ -16,7 +16,7 @@ extensions = [
         f"{PACKAGE}.{name}",
         [f"src/{name}.pyx"],
         include_dirs=["src"],
-        depends=["src/_libzmq.h", "src/_shared.h", "src/_wire.h"],
+        depends=["src/_clock.pxd", "src/_libzmq.h", "src/_shared.h", "src/_wire.h"],
         extra_compile_args=["-O3"],
         extra_link_args=link_args,
     )

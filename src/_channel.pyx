@@ -9,13 +9,13 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import pickle
 
 from ._buffers import BufferPool
 from .errors import RunEnded
 
+from _clock cimport now
 from _libzmq cimport (
     ETERM,
     ZMQ_DONTWAIT,
@@ -42,6 +42,7 @@ from _wire cimport (
     WIRE_PICKLE,
     WIRE_PICKLE_AND_BUFFERS,
     WIRE_READY,
+    WIRE_SKIPPED,
     WIRE_STOP,
     WIRE_YIELDS,
     count_of,
@@ -85,13 +86,6 @@ STOP = _Stop()
 
 
 cdef object NOT_PLAIN = object()
-
-
-cdef inline uint64_t now() noexcept nogil:
-    """Monotonic time in ns."""
-    cdef timespec time
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return <uint64_t> time.tv_sec * 1_000_000_000 + time.tv_nsec
 
 
 @cython.final
@@ -219,6 +213,11 @@ cdef class Channel:
         return self.current_event
 
     @property
+    def blocked_ns(self):
+        """How long the current job, and those not acknowledged yet, have waited to send, ns."""
+        return self.blocked
+
+    @property
     def production_ended(self):
         """Whether the producer is to stop."""
         return flag_is_up(&self.flags.producing_ended)
@@ -302,7 +301,7 @@ cdef class Channel:
             self.bodies.drop(payload)
         return 0
 
-    def acknowledge(self, bint failed=False):
+    def acknowledge(self, bint failed=False, bint skipped=False):
         """Tell the router that the job in hand has ended.
 
         Those of quick jobs go together, as long as there is a next one.
@@ -310,34 +309,34 @@ cdef class Channel:
         Parameters
         ----------
         failed : bool
-            Whether it raised an exception.
+            Whether it raised an exception that ends the run.
+        skipped : bool
+            Whether it raised one with which only its message is lost.
 
         Returns
         -------
         int
             How many jobs have ended that the router has not been told of yet.
         """
+        cdef int mark = WIRE_FAILED if failed else WIRE_SKIPPED if skipped else 0
         self.n_ended += not self.is_producer
-        if self.is_process:
-            if failed:
-                self.drop_incomplete()
-            self.n_complete = len(self.held_back)
+        self.n_complete = len(self.held_back)
         if (
-            failed
+            mark
             or self.n_ended == MOST_AT_ONCE
             or count_of(&self.counts.given) <= self.n_received
             or now() - self.began - self.blocked > LONGEST_WAIT
         ):
-            self.flush_acknowledgement(failed)
+            self.flush_acknowledgement(mark)
         return self.n_ended
 
-    cdef int flush_acknowledgement(self, bint failed=False) except -1:
+    cdef int flush_acknowledgement(self, int mark=0) except -1:
         cdef wire_header header
-        if self.n_ended == 0 and not failed:
+        if self.n_ended == 0 and not mark:
             return 0
         memset(&header, 0, sizeof(header))
         header.kind = WIRE_ACKNOWLEDGE
-        header.mark = WIRE_FAILED if failed else 0
+        header.mark = mark
         header.jobs = self.n_ended
         header.value = now() - self.began - self.blocked
         self.n_ended = 0
@@ -359,12 +358,11 @@ cdef class Channel:
         self.n_complete = 0
         return 0
 
-    cdef int drop_incomplete(self) except -1:
-        """Forget what a job has sent that failed."""
+    def forget_job(self):
+        """Take back what a job has sent that failed, in a process; from a thread it has gone."""
         for _, _, body in self.held_back[self.n_complete:]:
             self.bodies.drop(body)
         del self.held_back[self.n_complete:]
-        return 0
 
     def ready(self):
         """Tell the router that jobs can come, from a process."""
@@ -412,6 +410,18 @@ cdef class Channel:
         Exception
             Whatever pickling the message raises.
         """
+        self.send_as(self.by_reference, step, message)
+
+    cpdef send_as(self, bint by_reference, int step, message):
+        """`send` for a step whose messages are handed over in another way.
+
+        Parameters
+        ----------
+        by_reference : bool
+            Whether to send the object itself instead of its pickle.
+        step, message
+            As in `send`.
+        """
         if PyThread_get_thread_ident() != self.owner:
             raise RuntimeError(
                 "send_msg was called in another thread than the one that called run()"
@@ -421,7 +431,7 @@ cdef class Channel:
         if self.leave is not None and self.leave[step]:
             self.send_body(step, message)
         else:
-            payload = message if self.by_reference else plain_copy(message)
+            payload = message if by_reference else plain_copy(message)
             if payload is NOT_PLAIN:
                 self.send_pickle(step, message)
             else:

@@ -70,6 +70,7 @@ from _wire cimport (
     WIRE_JOB,
     WIRE_MESSAGE,
     WIRE_READY,
+    WIRE_SKIPPED,
     WIRE_STOP,
     count_of,
     flag_is_up,
@@ -104,6 +105,9 @@ cdef enum:
     MOST_CREDIT = 256
     # How often to look for a message before going to sleep: some tens of µs.
     SPINS = 50
+    # What has become of an event; a bit that no count of messages reaches.
+    ENDED = 1
+    LOST = 1 << 30
 
 # How much work may wait behind a running job, in ns (see docs/how_it_works.rst).
 cdef uint64_t WORK_AHEAD = 200_000
@@ -314,6 +318,7 @@ cdef void clear_heap(Heap *heap, References *dropped) noexcept nogil:
 # Open addressing: event number + 1 (0 is an empty slot) and its count.
 cdef struct Descendants:
     uint64_t *events
+    # With `LOST`, if a message of the event has failed.
     uint32_t *counts
     size_t capacity
     # 64 less the binary logarithm of the capacity.
@@ -378,14 +383,20 @@ cdef inline int add_descendant(Descendants *living, uint64_t event) noexcept nog
     return 0
 
 
-cdef inline bint remove_descendant(Descendants *living, uint64_t event) noexcept nogil:
-    """Whether it was the event's last."""
+cdef inline int remove_descendant(
+    Descendants *living, uint64_t event, bint failed=False
+) noexcept nogil:
+    """0, or if it was the event's last, `ENDED`, or `LOST` if it or one before has failed."""
     cdef size_t mask = living.capacity - 1
     cdef size_t slot = find_event(living, event)
     cdef size_t hole, home
+    cdef int ended
     living.counts[slot] -= 1
-    if living.counts[slot]:
-        return False
+    if failed:
+        living.counts[slot] |= <uint32_t> LOST
+    if living.counts[slot] & ~<uint32_t> LOST:
+        return 0
+    ended = LOST if living.counts[slot] else ENDED
     # Close the gap, so that no search ends at it too early (Knuth, The Art of
     # Computer Programming 3, section 6.4, algorithm R).
     living.length -= 1
@@ -400,7 +411,7 @@ cdef inline bint remove_descendant(Descendants *living, uint64_t event) noexcept
             living.counts[hole] = living.counts[slot]
             hole = slot
     living.events[hole] = 0
-    return True
+    return ended
 
 
 # ------------------------------------------------------- workers and steps
@@ -1196,8 +1207,9 @@ cdef class Router:
         cdef Step *step = &self.steps[worker.step]
         cdef uint32_t i
         cdef uint64_t event
-        cdef bint last
-        cdef uint32_t n_failed = header.mark == WIRE_FAILED
+        cdef int ended
+        cdef bint stops = header.mark == WIRE_FAILED
+        cdef uint32_t n_failed = stops or header.mark == WIRE_SKIPPED
         step.busy += header.value
         for i in range(header.jobs):
             event = worker.given[worker.given_first]
@@ -1207,13 +1219,13 @@ cdef class Router:
             worker.given_first = (worker.given_first + 1) & worker.given_mask
             worker.n_given -= 1
             self.in_flight -= 1
-            last = remove_descendant(&self.living, event)
-            if last and i + n_failed < header.jobs:
+            ended = remove_descendant(&self.living, event, i + n_failed >= header.jobs)
+            if ended == ENDED:
                 self.events_finished += 1
             if self.n_ordered and self.pass_by(worker.step, event) < 0:
                 return -1
         step.failed += n_failed
-        if n_failed:
+        if stops:
             raise_flag(&self.flags.producing_ended)
             raise_flag(&self.flags.discarding)
         if worker.step == 0:
@@ -1222,7 +1234,7 @@ cdef class Router:
         step.done += header.jobs - n_failed
         if worker.n_given == 0:
             step.running -= 1
-        if self.stopped or n_failed:
+        if self.stopped or stops:
             return 0
         self.choose_credit(worker, step, header)
         self.leave_list(w)

@@ -3,8 +3,11 @@ from typing import Any, Literal
 
 from ._channel import Channel
 
+COUNTS: tuple[str, ...]
+
 class Runner:
     call: Literal["receive", "run"]
+    has_lost: bool
     def __init__(
         self,
         name: str,
@@ -15,6 +18,14 @@ class Runner:
         index_of: Callable[[str], int],
         warn: Callable[[str], None],
     ) -> None: ...
+    def join_chain(
+        self,
+        counts: memoryview,
+        followers: dict[int, Runner],
+        on_error: Callable[[BaseException], None],
+        channel: Channel | None = None,
+    ) -> None: ...
+    def count_failure(self) -> None: ...
     def produce(self, ended: Callable[[], bool]) -> None: ...
     def process(self, message: Any) -> None: ...
     def process_all(self, channel: Channel) -> None: ...

@@ -16,7 +16,7 @@
 
 typedef struct {
     uint8_t kind;
-    uint8_t mark;    /* ACKNOWLEDGE: WIRE_FAILED. MESSAGE, JOB: what the object is */
+    uint8_t mark;    /* ACKNOWLEDGE: WIRE_FAILED, WIRE_SKIPPED. MESSAGE, JOB: what the object is */
     uint16_t step;   /* MESSAGE: the index of the step that it is for */
     uint32_t jobs;   /* ACKNOWLEDGE: how many jobs ended. MESSAGE, JOB: how many workers
                       * have died with it */
@@ -33,7 +33,8 @@ enum {
 };
 
 enum {
-    WIRE_FAILED = 1, /* the last of the jobs raised an exception */
+    WIRE_FAILED = 1, /* the last of the jobs raised an exception; the run ends */
+    WIRE_SKIPPED,    /* the last of the jobs lost a message; the run goes on */
 };
 
 enum {

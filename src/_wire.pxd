@@ -19,6 +19,7 @@ cdef extern from "_wire.h" nogil:
     const int WIRE_JOB
     const int WIRE_STOP
     const int WIRE_FAILED
+    const int WIRE_SKIPPED
     const int WIRE_OBJECT
     const int WIRE_PICKLE
     const int WIRE_PICKLE_AND_BUFFERS

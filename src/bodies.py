@@ -60,7 +60,7 @@ class Bodies:
         Exception
             Whatever pickling the message raises.
         """
-        buffers: list[memoryview] = []
+        buffers: list[Any] = []
 
         def stays_in(buffer: pickle.PickleBuffer) -> bool:
             raw = buffer.raw()
@@ -109,7 +109,7 @@ class Bodies:
         if block:
             self._memory.free(block)
 
-    def _put(self, buffers: list[memoryview], size: int) -> int:
+    def _put(self, buffers: list[Any], size: int) -> int:
         """The block that the buffers are in, 0 if there is no room for them."""
         while True:
             block = self._arena.put(buffers)

@@ -1,11 +1,15 @@
-"""What can go wrong, as exceptions."""
+"""What can go wrong, as exceptions, and how it is shown."""
 
+import traceback
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
 
 from ctapipe.core import ToolConfigurationError
 
-__all__ = ["ConfigurationError", "StepError"]
+__all__ = ["ConfigurationError", "RunEnded", "StepError", "describe"]
+
+PACKAGE = __name__.rpartition(".")[0]
 
 
 class ConfigurationError(ToolConfigurationError):
@@ -62,3 +66,33 @@ class RunEnded(BaseException):
 
     Not an `Exception`, so that no ``except Exception`` in a step keeps it.
     """
+
+
+def describe(error: StepError | ConfigurationError, consequence: str = "") -> str:
+    """A step's failure and the traceback of its own exception, from the user's code on.
+
+    Parameters
+    ----------
+    error : StepError
+        The failure.
+    consequence : str
+        What is said besides on the first line.
+    """
+    what = f"{error}: {consequence}" if consequence else str(error)
+    cause = error.__cause__
+    notes = getattr(error, "__notes__", [])
+    if cause is None:
+        return "\n".join([what, *notes])
+    lines = traceback.format_exception(type(cause), cause, _from_user_code(cause.__traceback__))
+    return "\n".join([f"{what}\n{''.join(lines)}".rstrip(), *notes])
+
+
+def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
+    first = trace
+    while first is not None:
+        # Not the file, of which a compiled module knows only where it was built.
+        module = first.tb_frame.f_globals.get("__name__", "")
+        if not module.startswith(f"{PACKAGE}.") or module.startswith(f"{PACKAGE}.algorithms."):
+            return first
+        first = first.tb_next
+    return trace

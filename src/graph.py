@@ -26,7 +26,7 @@ SERIALIZATIONS: tuple[Serialization, ...] = ("pickle", "none")
 STEP_KEYS = (
     *("name", "class", "module", "next_steps"),
     *("nb_thread", "nb_process", "executor"),
-    *("queue_limit", "prefetch", "serialization", "ordered"),
+    *("queue_limit", "prefetch", "serialization", "ordered", "chained"),
 )
 GRAPH_KEYS = ("producer_conf", "stagers_conf", "consumer_conf")
 RESERVED_NAMES = ("Pipeline", "Tool", "Application", "version")
@@ -50,6 +50,20 @@ NOT_FOR = {
     ("ordered", "producer"): "nothing is sent to the producer; "
     "set it on the steps that it sends to",
     ("next_steps", "consumer"): "the consumer is the last step",
+    ("chained", "producer"): "a chained step runs in the workers of the step before it, "
+    "and there is none",
+    ("chained", "consumer"): "the consumer collects the results of all workers in one place; "
+    "chain the stages before it",
+}
+NOT_FOR_CHAINED = {
+    "nb_thread": "it runs in the workers of the step before it and has as many",
+    "nb_process": "it runs in the workers of the step before it and has as many",
+    "executor": "it runs in the workers of the step before it; set it on the first step of "
+    "the chain",
+    "queue_limit": "no message waits for it: the step before it hands them over one by one",
+    "prefetch": "it gets its messages one by one from the step before it",
+    "ordered": "it gets its messages in the order in which the step before it makes them; "
+    "set it on the first step of the chain",
 }
 
 
@@ -81,6 +95,9 @@ class StepSpec:
         What its workers are; what the pipeline's executor makes them, if None.
     ordered : bool
         Whether it receives messages in the order in which the producer sent their events.
+    chained : bool
+        Whether it runs in the workers of the step before it, which hands its messages over
+        within the job. It has no queue.
     config : traitlets.config.Config
         The options of its class, and of what it creates.
     """
@@ -95,6 +112,7 @@ class StepSpec:
     serialization: Serialization = "pickle"
     executor: WorkerKind | None = None
     ordered: bool = False
+    chained: bool = False
     config: Config = dataclasses.field(default_factory=Config)
 
 
@@ -138,7 +156,7 @@ class Graph:
             errors += check_options(source, classes, names)
         if errors:
             raise ConfigurationError(errors)
-        return cls(
+        graph = cls(
             tuple(
                 StepSpec(
                     name=draft.name,
@@ -151,9 +169,20 @@ class Graph:
                     serialization=draft.conf.get("serialization", reader.serialization),
                     executor=draft.conf.get("executor"),
                     ordered=draft.conf.get("ordered", False),
+                    chained=draft.conf.get("chained", False),
                     config=config_of_step(config, command_line, draft.name, draft.step_class),
                 )
                 for draft in reader.drafts
+            )
+        )
+        return cls(
+            tuple(
+                dataclasses.replace(
+                    spec, workers=graph.steps[graph.head_of(i)].workers, queue_limit=UNLIMITED
+                )
+                if spec.chained
+                else spec
+                for i, spec in enumerate(graph.steps)
             )
         )
 
@@ -171,6 +200,29 @@ class Graph:
         raise ValueError(
             f"there is no step {name!r}{did_you_mean(name, (step.name for step in self.steps))}"
         )
+
+    def step_before(self, index: int) -> int:
+        """The one step that a chained step comes after."""
+        name = self.steps[index].name
+        return next(i for i, spec in enumerate(self.steps) if name in spec.next_steps)
+
+    def head_of(self, index: int) -> int:
+        """The step in whose workers a step runs: the first of its chain, or itself."""
+        while self.steps[index].chained:
+            index = self.step_before(index)
+        return index
+
+    def chains(self) -> dict[int, tuple[int, ...]]:
+        """The steps that run in the same workers, the head first, by their head.
+
+        A step that nothing is chained to is the head and all of its chain.
+        """
+        chains: dict[int, tuple[int, ...]]
+        chains = {i: (i,) for i, spec in enumerate(self.steps) if not spec.chained}
+        for i, spec in enumerate(self.steps):
+            if spec.chained:
+                chains[self.head_of(i)] += (i,)
+        return chains
 
     def ranks(self) -> list[int]:
         """The place of every step in the order of the graph, 0 for the producer.
@@ -267,6 +319,7 @@ class _Reader:
         self._read_step("consumer_conf", section.get("consumer_conf"), "consumer")
         self._check_names()
         self._link()
+        self._check_chains()
         # Who reaches whom cannot be said of a configuration that is wrong elsewhere.
         if not self.errors:
             self._check_reached()
@@ -343,6 +396,15 @@ class _Reader:
             self.errors.append(
                 f"{where}: 'ordered' must be true or false, not {_describe(ordered)}"
             )
+        chained = conf.get("chained", False)
+        if not isinstance(chained, bool):
+            self.errors.append(
+                f"{where}: 'chained' must be true or false, not {_describe(chained)}"
+            )
+        elif chained and role == "stage":
+            for key_of_head, why in NOT_FOR_CHAINED.items():
+                if key_of_head in conf:
+                    self.errors.append(f"{where}: {key_of_head!r} is not for a chained step: {why}")
         draft = _Draft(name if isinstance(name, str) else key, role, conf)
         if "class" in conf:
             try:
@@ -399,6 +461,24 @@ class _Reader:
                         "sent to the producer"
                     )
             draft.next_steps = list(dict.fromkeys(next_steps))
+
+    def _check_chains(self) -> None:
+        for draft in self.drafts:
+            if draft.role != "stage" or draft.conf.get("chained") is not True:
+                continue
+            before = [other for other in self.drafts if draft.name in other.next_steps]
+            if len(before) > 1:
+                names = ", ".join(repr(other.name) for other in before)
+                self.errors.append(
+                    f"step {draft.name!r}: 'chained' is for a step that comes after one other, "
+                    f"to run in its workers; it is in the 'next_steps' of {names}"
+                )
+            elif before and before[0].role == "producer":
+                self.errors.append(
+                    f"step {draft.name!r}: 'chained' is for a stage that comes after a stage; it "
+                    f"comes after the producer {before[0].name!r}, which reads the next event "
+                    "while others work"
+                )
 
     def _check_reached(self) -> None:
         followers = {draft.name: draft.next_steps for draft in self.drafts}

@@ -9,7 +9,7 @@ from traitlets.config import Config
 
 from .configuration import importable_from, read_configuration
 from .errors import ConfigurationError
-from .executors import EXECUTORS, Executor
+from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, Executor
 from .graph import Graph
 from .interrupts import interruptible
 from .names import did_you_mean
@@ -57,7 +57,7 @@ def run(
         producer, at least one stage, and the consumer, each a class or a dictionary with
         the keys of a configuration, whose ``class`` may be the class itself; its ``name``
         is that of the class, if not given.
-    executor : {"threads", "sequential"}, optional
+    executor : {"threads", "processes", "sequential"}, optional
         How to run it; what the configuration says, if not given.
     gui_address : str, optional
         ``host:port`` of the window; what the configuration says, if not given.
@@ -120,7 +120,14 @@ def run(
         )
     with importable_from(files):
         graph = Graph.from_config(config)
-        runner = EXECUTORS[executor](graph, logging.getLogger("ctapipe.pipeline"))
+        runner = EXECUTORS[executor](
+            graph,
+            logging.getLogger("ctapipe.pipeline"),
+            section.get("on_error", "stop"),
+            section.get("max_errors"),
+            section.get("retries", DEFAULT_RETRIES),
+            section.get("shared_memory_mb", DEFAULT_SHARED_MEMORY_MB),
+        )
         execute(runner, gui_address or section.get("gui_address", DEFAULT_GUI_ADDRESS), label)
     return summarize(runner)
 

@@ -12,7 +12,7 @@ from ._runner import Runner
 from .errors import ConfigurationError, StepError
 from .graph import Graph, StepSpec
 
-__all__ = ["Step", "create_steps"]
+__all__ = ["Send", "Step", "create_steps"]
 
 Send = Callable[[int, Any], None]
 
@@ -144,6 +144,13 @@ class Step:
                 f"step {self.name!r} sends to the producer {step_name!r}; "
                 "any other step can be sent to"
             )
+        if self._graph.steps[index].chained:
+            before = self._graph.steps[self._graph.step_before(index)].name
+            if before != self.name:
+                raise ValueError(
+                    f"step {self.name!r} sends to {step_name!r}, which is chained: only "
+                    f"{before!r}, the step before it, can send to it"
+                )
         return index
 
 

@@ -4,21 +4,19 @@ import importlib.metadata
 import inspect
 import json
 import sys
-import traceback
 from pathlib import Path as FilePath
-from types import TracebackType
 from typing import Any
 
 from ctapipe.core import Provenance, Tool
 from ctapipe.core.traits import Path, Unicode
 from traitlets import Any as AnyValue
-from traitlets import Enum, TraitError
+from traitlets import Enum, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 
 from .command_line import configuration_files, take_step_options, unknown_options
 from .configuration import importable_from, read_configuration
-from .errors import ConfigurationError, StepError
-from .executors import EXECUTORS
+from .errors import ConfigurationError, StepError, describe
+from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .graph import SERIALIZATIONS, Graph, configured_classes
 from .running import DEFAULT_GUI_ADDRESS, execute
 from .summary import summarize, summary_table
@@ -72,6 +70,29 @@ class Pipeline(Tool):
         help="How messages are handed over: pickled, so that each receiver has its own; or not "
         "at all, so that it gets the very object, which its sender must not change any more. "
         "A step can have its own 'serialization', for what it sends.",
+    ).tag(config=True)
+    on_error = Enum(
+        ON_ERROR,
+        default_value="stop",
+        help="What follows when a step fails with a message: the run ends; or the message is "
+        "skipped, and the run goes on.",
+    ).tag(config=True)
+    max_errors = Int(
+        default_value=None,
+        allow_none=True,
+        min=0,
+        help="With on_error 'skip': how many messages may fail before the run ends all the same.",
+    ).tag(config=True)
+    retries = Int(
+        default_value=DEFAULT_RETRIES,
+        min=0,
+        help="How many worker processes a message may have killed before it counts as failed.",
+    ).tag(config=True)
+    shared_memory_mb = Int(
+        default_value=DEFAULT_SHARED_MEMORY_MB,
+        min=1,
+        help="How much memory worker processes share for the arrays that are under way, MB. The "
+        "producer waits while its half of it is full.",
     ).tag(config=True)
     gui_address = Unicode(
         DEFAULT_GUI_ADDRESS,
@@ -154,7 +175,14 @@ class Pipeline(Tool):
                     [f"Pipeline.summary: there is no directory {str(self.summary.parent)!r}"]
                 )
             self.check_output(self.summary)
-        self._executor = EXECUTORS[self.executor](self.graph, self.log)
+        self._executor = EXECUTORS[self.executor](
+            self.graph,
+            self.log,
+            self.on_error,
+            self.max_errors,
+            self.retries,
+            self.shared_memory_mb,
+        )
 
     def start(self) -> None:
         """Run the pipeline, and report."""
@@ -209,28 +237,6 @@ class Pipeline(Tool):
         if self.summary is not None:
             self.summary.write_text(json.dumps(summary, indent=2) + "\n")
             Provenance().add_output_file(self.summary, role="Pipeline Summary", add_meta=False)
-
-
-def describe(error: StepError) -> str:
-    """A step's failure and the traceback of its own exception, from the user's code on."""
-    cause = error.__cause__
-    notes = getattr(error, "__notes__", [])
-    if cause is None:
-        return "\n".join([str(error), *notes])
-    lines = traceback.format_exception(type(cause), cause, _from_user_code(cause.__traceback__))
-    return "\n".join([f"{error}\n{''.join(lines)}".rstrip(), *notes])
-
-
-def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
-    here = str(FilePath(__file__).parent)
-    steps = str(FilePath(__file__).parent / "algorithms")
-    first = trace
-    while first is not None:
-        filename = first.tb_frame.f_code.co_filename
-        if not filename.startswith(here) or filename.startswith(steps):
-            return first
-        first = first.tb_next
-    return trace
 
 
 def main() -> None:

@@ -1,14 +1,17 @@
-"""One worker: a thread that makes a step's calls and talks to the router."""
+"""One worker: it makes the calls of its steps, and talks to the router."""
 
 import contextlib
+import queue
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ._channel import Channel
 from .errors import ConfigurationError, RunEnded, StepError
 from .step import Step
 
-__all__ = ["Worker", "wait_for"]
+__all__ = ["Worker", "WorkerThread", "wait_for"]
 
 # A signal that comes just before the main thread begins to wait for a lock is not handled
 # before that wait ends.
@@ -22,51 +25,136 @@ def wait_for(event: threading.Event) -> None:
 
 
 class Worker:
-    """A thread with a step instance of its own.
+    """The instances of one step, or of a chain of steps, and their end of the wire.
 
-    It calls ``init``, waits until all workers may start, works until the router stops
-    it, waits until it is its step's turn, and calls ``finish``.
+    All is to be called in one thread.
 
     Parameters
     ----------
-    step : Step
-        The instance; no other thread may use it.
+    steps : sequence of Step
+        The instance that the router's messages are for, and those that are chained to it.
     channel : Channel
         Its end of the wire.
     is_producer : bool
         Whether the step is the producer.
     on_error : callable
-        Takes the error of a call that failed, in the worker's thread.
+        Takes the error of a call that failed, with which the run ends.
+    may_skip : callable
+        Takes the error of a message that failed, and says whether the run goes on without it.
     """
 
     def __init__(
         self,
-        step: Step,
+        steps: Sequence[Step],
         channel: Channel,
         is_producer: bool,
         on_error: Callable[[StepError | ConfigurationError], None],
+        may_skip: Callable[[StepError | ConfigurationError], bool],
     ) -> None:
-        self.initialized = threading.Event()
-        self._may_work = threading.Event()
-        self._may_finish = threading.Event()
-        self._step = step
+        self.steps = tuple(steps)
         self._channel = channel
         self._work = self._produce if is_producer else self._process
         self._on_error = on_error
-        # A daemon, so that a second Ctrl-C can end the program while a step computes.
-        self._thread = threading.Thread(target=self._live, name=step.name, daemon=True)
+        self._may_skip = may_skip
+        self._chain_failed = False
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    def init(self, step: Step) -> None:
+        """Call the ``init`` of one of its steps."""
+        try:
+            step.init()
+        except BaseException as error:
+            self._on_error(step.failure("init", error))
 
     def work(self) -> None:
-        """Let it work, or go on to wait for `finish`."""
-        self._may_work.set()
+        """Work until the router stops it."""
+        with contextlib.suppress(RunEnded):
+            self._channel.open()
+            try:
+                self._work()
+            finally:
+                self._channel.goodbye()
 
-    def finish(self) -> None:
-        """Let it call ``finish`` and end."""
-        self._may_finish.set()
+    def finish(self, step: Step) -> None:
+        """Call the ``finish`` of one of its steps."""
+        try:
+            step.finish()
+        except BaseException as error:
+            self._on_error(step.failure("finish", error))
+
+    def on_chained_error(self, step: Step, error: BaseException) -> None:
+        """What the ``run`` of a step that is chained to another has raised."""
+        step.runner.count_failure()
+        if self._may_skip(step.failure("run", error, self._channel.event)):
+            self.steps[0].runner.has_lost = True
+            return
+        self._chain_failed = True
+        # It passes through the steps before it, which must not take it for their own.
+        raise RunEnded from None
+
+    def _produce(self) -> None:
+        channel = self._channel
+        channel.start_producing()
+        if channel.production_ended:
+            return
+        step = self.steps[0]
+        try:
+            step.runner.produce(lambda: channel.production_ended)
+        except RunEnded:
+            raise
+        except BaseException as error:
+            self._on_error(step.failure("run", error))
+            channel.acknowledge(failed=True)
+
+    def _process(self) -> None:
+        channel, step = self._channel, self.steps[0]
+        if channel.is_process:
+            channel.ready()
+        goes_on = True
+        while goes_on:
+            try:
+                step.runner.process_all(channel)
+                return
+            except RunEnded:
+                if self._chain_failed:
+                    channel.forget_job()
+                    channel.acknowledge(failed=True)
+                raise
+            except BaseException as error:
+                step.runner.count_failure()
+                goes_on = self._may_skip(step.failure(step.runner.call, error, channel.event))
+            channel.forget_job()
+            channel.acknowledge(failed=not goes_on, skipped=goes_on)
+
+
+class WorkerThread:
+    """A thread that makes the calls it is told to, one after the other.
+
+    Parameters
+    ----------
+    name : str
+        The name of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[tuple[Callable[..., None], tuple, threading.Event] | None]
+        self._calls = queue.SimpleQueue()
+        # A daemon, so that a second Ctrl-C can end the program while a step computes.
+        self._thread = threading.Thread(target=self._live, name=name, daemon=True)
+
+    def call(self, function: Callable[..., None], *arguments: Any) -> threading.Event:
+        """Make a call after those before it, and return what is set when it has ended.
+
+        The first call starts the thread.
+        """
+        ended = threading.Event()
+        self._calls.put((function, arguments, ended))
+        if self._thread.ident is None:
+            self._thread.start()
+        return ended
+
+    def end(self) -> None:
+        """End the thread after the calls that it was told to make."""
+        self._calls.put(None)
 
     def join(self) -> None:
         """Wait for the thread's end, if it was started."""
@@ -74,49 +162,12 @@ class Worker:
             self._thread.join(LONGEST_DEAFNESS_S)
 
     def _live(self) -> None:
-        self._channel.open()
-        ready = False
-        try:
-            self._step.init()
-            ready = True
-        except BaseException as error:
-            self._on_error(self._step.failure("init", error))
-        self.initialized.set()
-        self._may_work.wait()
-        try:
-            with contextlib.suppress(RunEnded):
-                if ready:
-                    self._work()
-        finally:
-            with contextlib.suppress(RunEnded):
-                self._channel.goodbye()
-            self._may_finish.wait()
+        while (call := self._calls.get()) is not None:
+            function, arguments, ended = call
             try:
-                self._step.finish()
-            except BaseException as error:
-                self._on_error(self._step.failure("finish", error))
-
-    def _produce(self) -> None:
-        channel = self._channel
-        channel.start_producing()
-        if channel.production_ended:
-            return
-        try:
-            self._step.runner.produce(lambda: channel.production_ended)
-        except RunEnded:
-            raise
-        except BaseException as error:
-            self._on_error(self._step.failure("run", error))
-            channel.acknowledge(failed=True)
-
-    def _process(self) -> None:
-        channel, runner = self._channel, self._step.runner
-        if channel.is_process:
-            channel.ready()
-        try:
-            runner.process_all(channel)
-        except RunEnded:
-            raise
-        except BaseException as error:
-            self._on_error(self._step.failure(runner.call, error, channel.event))
-            channel.acknowledge(failed=True)
+                function(*arguments)
+            except BaseException:
+                # Shown, as if it had ended the thread, for which others wait.
+                thread = threading.current_thread()
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), thread)))
+            ended.set()

@@ -1,13 +1,16 @@
 """A worker in a process of its own: what it is made of, and its life."""
 
 import contextlib
+import ctypes
 import dataclasses
 import logging
 import logging.handlers
 import os
 import pickle
+import queue
 import threading
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,13 +19,17 @@ from tblib import pickling_support
 from ._channel import Channel
 from ._shared import SharedMemory
 from .bodies import Bodies
+from .chains import ChainCounts, join_chain
 from .errors import ConfigurationError, StepError
 from .graph import Graph
 from .remote_router import RemoteRouter
-from .step import create_steps
-from .worker import Worker
+from .step import Step, create_steps
+from .worker import Worker, WorkerThread
 
 __all__ = ["SharedLayout", "WorkerSetup", "dump_error"]
+
+OnError = Callable[[StepError | ConfigurationError], None]
+MaySkip = Callable[[StepError | ConfigurationError], bool]
 
 # A cache line, and the size of wire_counts (see _wire.h), bytes.
 FLAGS_SIZE = 64
@@ -37,14 +44,17 @@ class SharedLayout:
     ----------
     rooms : tuple of int
         The size of each worker's arena, bytes.
+    chain_counts_size : int
+        The size of the counts of chains, bytes.
     """
 
-    rooms: tuple[int, ...]
+    rooms: tuple[int, ...] = ()
+    chain_counts_size: int = 0
 
     @property
     def extra(self) -> int:
-        """The size of the flags and the counts together, bytes."""
-        return FLAGS_SIZE + COUNTS_SIZE * len(self.rooms)
+        """The size of the flags and all counts together, bytes."""
+        return FLAGS_SIZE + COUNTS_SIZE * len(self.rooms) + self.chain_counts_size
 
     def flags(self, memory: SharedMemory) -> int:
         """The address of the run's flags."""
@@ -54,6 +64,11 @@ class SharedLayout:
         """The address of a worker's counts."""
         return memory.extra_address + FLAGS_SIZE + COUNTS_SIZE * worker
 
+    def chain_counts(self, memory: SharedMemory) -> memoryview:
+        """The counts of chains; to be used as long as the memory is open."""
+        size = self.chain_counts_size
+        return memoryview((ctypes.c_char * size).from_address(self.counts(memory, len(self.rooms))))
+
 
 @dataclasses.dataclass(frozen=True)
 class WorkerSetup:
@@ -62,9 +77,10 @@ class WorkerSetup:
     Parameters
     ----------
     graph : Graph
-        The pipeline's graph; the classes of the steps that it does not run may be missing.
-    steps : tuple of int
-        The index of each worker's step.
+        The pipeline's graph; the classes of the steps that run elsewhere may be missing.
+    workers : tuple of tuple (head, number)
+        Of each worker the index of its step, the first of its chain, and which of that
+        step's workers it is.
     send_ahead : tuple of int
         How many messages each worker may send before the router reads them.
     memory_fd : int
@@ -78,7 +94,7 @@ class WorkerSetup:
     """
 
     graph: Graph
-    steps: tuple[int, ...]
+    workers: tuple[tuple[int, int], ...]
     send_ahead: tuple[int, ...]
     memory_fd: int
     layout: SharedLayout
@@ -86,7 +102,7 @@ class WorkerSetup:
     log_level: int
 
     def run(self, index: int, endpoint: str, connection: Connection) -> None:
-        """Be a worker, until the main process lets it finish or dies.
+        """Be a worker, until the main process ends it or dies.
 
         Parameters
         ----------
@@ -95,48 +111,81 @@ class WorkerSetup:
         endpoint : str
             The router's address for it.
         connection : multiprocessing.connection.Connection
-            To the main process: it is sent ``("initialized",)``, ``("error", error)`` and
-            ``("log", record)``, and sends ``work`` and ``finish``.
+            To the main process. It sends ``(call, step)``, a call being ``init``, ``work``
+            or ``finish``, and then ``("end",)``; and ``("skip", whether)`` when it was
+            asked. It is sent ``("done",)`` after each call, ``("error", error)``,
+            ``("may skip", error)`` and ``("log", record)``.
         """
         send = _Sender(connection)
-        memory = SharedMemory.attach(self.memory_fd, private=True)
-        spec = self.graph.steps[self.steps[index]]
-        channel = Channel(
-            RemoteRouter(
-                endpoint, self.layout.counts(memory, index), self.layout.flags(memory)
-            ),
-            self.steps[index],
+        answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+        def may_skip(error: StepError | ConfigurationError) -> bool:
+            send("may skip", dump_error(error))
+            return answers.get()
+
+        def on_error(error: StepError | ConfigurationError) -> None:
+            send("error", dump_error(error))
+
+        with contextlib.closing(SharedMemory.attach(self.memory_fd, private=True)) as memory:
+            channel = self._channel(index, endpoint, memory)
+            try:
+                worker, steps = self._worker(index, channel, memory, send, on_error, may_skip)
+            except (ConfigurationError, StepError) as error:
+                on_error(error)
+                os._exit(1)
+            thread = WorkerThread(worker.steps[0].name)
+
+            def call(name: str, arguments: list[Step]) -> None:
+                getattr(worker, name)(*arguments)
+                send("done")
+
+            try:
+                while (command := connection.recv()) != ("end",):
+                    name, argument = command
+                    if name == "skip":
+                        answers.put(argument)
+                    else:
+                        thread.call(call, name, [] if name == "work" else [steps[argument]])
+            except (EOFError, OSError):
+                # The main process has died, or has told it to end at once.
+                os._exit(1)
+            thread.end()
+            thread.join()
+            channel.close()
+
+    def _channel(self, index: int, endpoint: str, memory: SharedMemory) -> Channel:
+        head, _ = self.workers[index]
+        return Channel(
+            RemoteRouter(endpoint, self.layout.counts(memory, index), self.layout.flags(memory)),
+            head,
             self.send_ahead[index],
             bodies=Bodies(memory, index, self.layout.rooms[index], is_process=True),
             leave=bytes([1] * len(self.graph.steps)),
             is_process=True,
         )
-        try:
-            (step,) = create_steps(self.graph, [(spec, channel.send)], self._log(send))
-        except (ConfigurationError, StepError) as error:
-            send("error", dump_error(error))
-            send("initialized")
-            channel.goodbye()
-            channel.close()
-            return
-        worker = Worker(step, channel, False, lambda error: send("error", dump_error(error)))
-        worker.start()
-        worker.initialized.wait()
-        send("initialized")
-        try:
-            while True:
-                command = connection.recv()
-                if command == "work":
-                    worker.work()
-                elif command == "finish":
-                    worker.work()
-                    worker.finish()
-                    break
-        except (EOFError, OSError):
-            # The main process has died, or has been told to end at once.
-            os._exit(1)
-        worker.join()
-        channel.close()
+
+    def _worker(
+        self,
+        index: int,
+        channel: Channel,
+        memory: SharedMemory,
+        send: "_Sender",
+        on_error: OnError,
+        may_skip: MaySkip,
+    ) -> tuple[Worker, dict[int, Step]]:
+        head, number = self.workers[index]
+        chain = self.graph.chains()[head]
+        created = create_steps(
+            self.graph, [(self.graph.steps[i], channel.send) for i in chain], self._log(send)
+        )
+        steps = dict(zip(chain, created, strict=True))
+        worker = Worker(created, channel, False, on_error, may_skip)
+        if len(chain) > 1:
+            n_workers = [spec.workers for spec in self.graph.steps]
+            counts = ChainCounts(self.graph, n_workers, self.layout.chain_counts(memory))
+            rows = {i: counts.row(i, number) for i in chain}
+            join_chain(self.graph, steps, rows, worker.on_chained_error, channel)
+        return worker, steps
 
     def _log(self, send: "_Sender") -> logging.Logger:
         logging.getLogger().addHandler(_LogHandler(send))

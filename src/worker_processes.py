@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.reduction import send_handle
+from typing import Any
 
 from ._router import Router
 from .errors import ConfigurationError, StepError
@@ -24,7 +25,7 @@ MOST_FAILED_STARTS = 10
 
 
 class ProcessWorker:
-    """What `Worker` is to a thread, to a process.
+    """What a `Worker` in its `WorkerThread` is, in a process.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class ProcessWorker:
     index : int
         The router's number for it.
     name : str
-        Its step's name.
+        The name of its step, the first of its chain.
     has_finish : bool
         Whether anything is lost if it dies when all work is done.
     """
@@ -44,41 +45,79 @@ class ProcessWorker:
         self.index = index
         self.name = name
         self.has_finish = has_finish
-        self.initialized = threading.Event()
         self.ended = threading.Event()
-        self.may_work = False
-        self.may_finish = False
+        # All that it was told to do, which a process that takes its place is told again.
+        self.calls: list[tuple[tuple[str, int | None], threading.Event]] = []
+        self.n_done = 0
         # How often in a row it died before it was initialized.
         self.n_failed_starts = 0
         self.pid: int | None = None
         self.connection: Connection | None = None
         self._processes = processes
+        self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """Ask for the process."""
-        self._processes.fork(self)
+    def call(self, name: str, step: int | None = None) -> threading.Event:
+        """Let it make a call after those before it, and return what is set when it has ended.
 
-    def work(self) -> None:
-        """Let it work."""
-        self.may_work = True
-        self.tell("work")
+        The first call starts the process.
+        """
+        if self.connection is None:
+            self._processes.fork(self)
+        event = threading.Event()
+        with self._lock:
+            self.calls.append(((name, step), event))
+            if self.ended.is_set():
+                event.set()
+            else:
+                self.tell(name, step)
+        return event
 
-    def finish(self) -> None:
-        """Let it call ``finish`` and end."""
-        self.may_finish = True
-        self.tell("finish")
-
-    def tell(self, command: str) -> None:
-        """Send a command; one that has died is told again when it has been replaced."""
-        connection = self.connection
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.send(command)
+    def end(self) -> None:
+        """End the process after the calls that it was told to make."""
+        self.tell("end")
 
     def join(self) -> None:
-        """Wait for its end, if it was asked for."""
+        """Wait for its end, if it was started."""
         while self.connection is not None and not self.ended.wait(LONGEST_DEAFNESS_S):
             pass
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether it has made all calls of ``init`` that it was told to make."""
+        return self.n_done >= sum(name == "init" for (name, _), _ in self.calls)
+
+    @property
+    def works(self) -> bool:
+        """Whether it was told to work."""
+        return any(name == "work" for (name, _), _ in self.calls)
+
+    def tell(self, *command: Any) -> None:
+        """Send a command; one that has died is told again when it has been replaced."""
+        if self.connection is not None:
+            with contextlib.suppress(OSError):
+                self.connection.send(command)
+
+    def tell_again(self) -> None:
+        """Let a process that takes the place of another do what that was told."""
+        with self._lock:
+            self.n_done = 0
+            for command, _ in self.calls:
+                self.tell(*command)
+
+    def has_done(self) -> None:
+        """Take note that a call has ended."""
+        _, event = self.calls[self.n_done]
+        self.n_done += 1
+        if self.is_initialized:
+            self.n_failed_starts = 0
+        event.set()
+
+    def has_ended(self) -> None:
+        """Take note that it makes no more calls."""
+        with self._lock:
+            self.ended.set()
+            for _, event in self.calls:
+                event.set()
 
 
 class WorkerProcesses:
@@ -91,7 +130,9 @@ class WorkerProcesses:
     log : logging.Logger
         Where to say what happens.
     on_error : callable
-        Takes the error of a worker.
+        Takes the error of a worker, with which the run ends.
+    may_skip : callable
+        Takes the error of a message that failed, and says whether the run goes on without it.
     retries : int
         How many workers a message may kill before it is given up.
     step_names : sequence of str
@@ -103,12 +144,14 @@ class WorkerProcesses:
         router: Router,
         log: logging.Logger,
         on_error: Callable[[StepError | ConfigurationError], None],
+        may_skip: Callable[[StepError | ConfigurationError], bool],
         retries: int,
         step_names: Sequence[str],
     ) -> None:
         self._router = router
         self._log = log
         self._on_error = on_error
+        self._may_skip = may_skip
         self._retries = retries
         self._step_names = step_names
         self._workers: list[ProcessWorker] = []
@@ -116,6 +159,7 @@ class WorkerProcesses:
         self._dying: set[ProcessWorker] = set()
         self._is_routed = False
         self._is_aborted = False
+        self._has_failed = False
         self._server: subprocess.Popen[bytes] | None = None
         self._ready = threading.Event()
         self._error: str | None = None
@@ -175,7 +219,7 @@ class WorkerProcesses:
         with self._lock:
             self._is_routed = True
             for worker in self._dying:
-                worker.ended.set()
+                worker.has_ended()
 
     def abort(self) -> None:
         """Kill them all."""
@@ -257,19 +301,12 @@ class WorkerProcesses:
                     logging.getLogger(record.name).handle(record)
                 elif kind == "error":
                     self._fail(pickle.loads(what[0]))
+                elif kind == "may skip":
+                    worker.tell("skip", self._may_skip(pickle.loads(what[0])))
                 else:
-                    self._let_on(worker)
+                    worker.has_done()
         except (EOFError, OSError):
             worker.connection.close()
-
-    def _let_on(self, worker: ProcessWorker) -> None:
-        """A worker is initialized; one that took another's place goes on where all are."""
-        worker.n_failed_starts = 0
-        worker.initialized.set()
-        if worker.may_work:
-            worker.tell("work")
-        if worker.may_finish:
-            worker.tell("finish")
 
     def _handle_end(self, index: int, status: int) -> None:
         worker = self._of(index)
@@ -277,13 +314,12 @@ class WorkerProcesses:
             self._read(worker)
             worker.connection.close()
         if status == 0 or self._is_aborted:
-            worker.initialized.set()
-            worker.ended.set()
+            worker.has_ended()
             return
         how = _describe(status)
-        worker.n_failed_starts += not worker.initialized.is_set()
+        worker.n_failed_starts += not worker.is_initialized
         with self._lock:
-            at_work = worker.may_work and not self._is_routed
+            at_work = worker.works and not self._is_routed
             if at_work and worker.n_failed_starts <= MOST_FAILED_STARTS:
                 self._log.warning(
                     "step %r: the worker process %s %s; another takes its place",
@@ -291,17 +327,16 @@ class WorkerProcesses:
                     worker.pid,
                     how,
                 )
-                worker.initialized.clear()
                 self._dying.add(worker)
                 self._router.worker_died(index, True)
                 return
-        if at_work or not worker.may_work:
-            self._fail(StepError(worker.name, f"lost its worker process in init(): it {how}"))
+        if at_work or not worker.works:
+            if not self._has_failed:
+                self._fail(StepError(worker.name, f"lost its worker process in init(): it {how}"))
             self._router.worker_died(index, False)
         elif worker.has_finish:
             self._fail(StepError(worker.name, f"lost its worker process in finish(): it {how}"))
-        worker.initialized.set()
-        worker.ended.set()
+        worker.has_ended()
 
     def _take_notices(self) -> None:
         for kind, index, *rest in self._router.notices():
@@ -311,17 +346,20 @@ class WorkerProcesses:
             worker = self._of(index)
             with self._lock:
                 self._dying.discard(worker)
-            if rest[0]:
+            if rest[0] and not self._is_routed:
                 self.fork(worker)
+                worker.tell_again()
             else:
-                worker.ended.set()
+                worker.has_ended()
 
     def _give_up(self, step: str, event: int) -> None:
         n = self._retries + 1
         times = "a worker process" if n == 1 else f"{n} worker processes"
-        self._fail(StepError(step, f"lost {times} to one message", event))
+        if not self._may_skip(StepError(step, f"lost {times} to one message", event)):
+            self._router.discard()
 
     def _fail(self, error: StepError | ConfigurationError) -> None:
+        self._has_failed = True
         self._on_error(error)
         self._router.discard()
 
@@ -337,8 +375,7 @@ class WorkerProcesses:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(worker.pid, signal.SIGKILL)
                 self._router.worker_died(worker.index, False)
-                worker.initialized.set()
-                worker.ended.set()
+                worker.has_ended()
 
 
 def _describe(status: int) -> str:

@@ -246,6 +246,7 @@ def test_a_failing_step_shows_its_traceback_once(command, tmp_path, files):
     assert "step 'scale' raised ZeroDivisionError in run() on event 3" in done.stderr
     assert "steps.py" in done.stderr
     assert "worker.py" not in done.stderr
+    assert "_runner.pyx" not in done.stderr
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["state"] == "failed"
     assert summary["steps"][1]["failed"] == 1

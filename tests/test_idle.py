@@ -46,7 +46,7 @@ def test_neither_the_router_nor_a_worker_wakes_up_while_nothing_happens():
             arrived.set()
 
     run([Producer, Stage, Consumer])
-    # The consumer's last acknowledgement may still be on its way at the first look.
-    assert changes["Stage"] == 0
-    assert changes["router"] <= 1
-    assert changes["Consumer"] <= 1
+    # At the first look the last acknowledgement may still be on its way, and a thread about
+    # to go to sleep, which counts as one.
+    for name in ("router", "Stage", "Consumer"):
+        assert changes[name] <= 1

@@ -12,19 +12,6 @@ from hypothesis import given, settings
 from ctapipe.pipeline import run
 
 
-class Later:
-    """Lets the first event pass only after the second has: out of order, without a clock."""
-
-    overtaken = threading.Event()
-
-    def run(self, number):
-        if number == 0:
-            Later.overtaken.wait(10)
-        yield number
-        if number == 1:
-            Later.overtaken.set()
-
-
 def numbers(n):
     return type("Numbers", (), {"run": lambda self: iter(range(n))})
 
@@ -41,17 +28,34 @@ def collector():
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_the_order_of_the_producer(ordered):
-    Later.overtaken.clear()
-    collect = collector()
+    overtaken = threading.Event()
+    received = []
+
+    class Later:
+        """Lets the first event pass only after the second has, without a clock."""
+
+        def run(self, number):
+            if number == 0:
+                overtaken.wait(10)
+            yield number
+            if number == 1 and ordered:
+                overtaken.set()
+
+    class Collect:
+        def run(self, number):
+            received.append(number)
+            if number == 1:
+                overtaken.set()
+
     run(
         [
             numbers(20),
             {"class": Later, "nb_thread": 2, "prefetch": 1},
-            {"class": collect, "ordered": ordered},
+            {"class": Collect, "ordered": ordered},
         ]
     )
-    assert sorted(collect.received) == list(range(20))
-    assert (collect.received == list(range(20))) is ordered
+    assert sorted(received) == list(range(20))
+    assert (received == list(range(20))) is ordered
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100, -1])

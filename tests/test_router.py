@@ -40,6 +40,7 @@ class Model:
             dict.fromkeys(["received", "done", "failed", "sent", "queue_peak"], 0) for _ in steps
         ]
         self.living = {}
+        self.lost = set()
         self.in_flight = 0
         self.producer_ended = False
 
@@ -102,13 +103,16 @@ class Model:
         if len(self.given[w]) < self.prefetch:
             self.ready[step].append(w)
 
-    def acknowledge(self, w, n_jobs):
+    def acknowledge(self, w, n_jobs, skipped):
         step = self.step_of[w]
         for event, _ in self.given[w][:n_jobs]:
             self.living[event] -= 1
+        if skipped:
+            self.lost.add(self.given[w][n_jobs - 1][0])
         del self.given[w][:n_jobs]
         self.in_flight -= n_jobs
-        self.counters[step]["done"] += n_jobs
+        self.counters[step]["done"] += n_jobs - skipped
+        self.counters[step]["failed"] += skipped
         if w in self.ready[step]:
             self.ready[step].remove(w)
         if not self.given[w]:
@@ -200,18 +204,18 @@ class RouterMachine(RuleBasedStateMachine):
         self.send(w, data.draw(self.step_strategy()), self.job[w][0])
 
     @precondition(lambda self: self.busy())
-    @rule(data=st.data())
-    def acknowledge(self, data):
-        self.acknowledge_job(data.draw(st.sampled_from(self.busy())))
+    @rule(data=st.data(), skipped=st.sampled_from([False, False, False, True]))
+    def acknowledge(self, data, skipped):
+        self.acknowledge_job(data.draw(st.sampled_from(self.busy())), skipped)
 
-    def acknowledge_job(self, w):
-        n_held_back = self.channels[w].acknowledge()
+    def acknowledge_job(self, w, skipped=False):
+        n_held_back = self.channels[w].acknowledge(skipped=skipped)
         self.job[w] = None
         self.n_ended[w] += 1
         # Held back only as long as there is a next job.
-        assert n_held_back == 0 or self.model.arrived[w]
+        assert n_held_back == 0 or (self.model.arrived[w] and not skipped)
         if n_held_back == 0:
-            self.model.put(w, ("acknowledge", self.n_ended[w]))
+            self.model.put(w, ("acknowledge", self.n_ended[w], skipped))
             self.n_ended[w] = 0
         self.router.turn()
 
@@ -239,7 +243,9 @@ class RouterMachine(RuleBasedStateMachine):
             assert counters == expected
         events = self.router.events()
         assert events["sent"] == sum(1 for _ in model.living)
-        assert events["finished"] == sum(count == 0 for count in model.living.values())
+        assert events["finished"] == sum(
+            count == 0 and event not in model.lost for event, count in model.living.items()
+        )
 
     @invariant()
     def workers_stop_at_the_end_only(self):

@@ -1,14 +1,20 @@
 """What all executors have in common."""
 
 import logging
+import threading
 import time
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from ..errors import ConfigurationError, StepError
+from ..errors import ConfigurationError, StepError, describe
 from ..graph import Graph
 
-__all__ = ["Executor"]
+__all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
+
+OnError = Literal["stop", "skip"]
+ON_ERROR: tuple[OnError, ...] = ("stop", "skip")
+DEFAULT_RETRIES = 2
+DEFAULT_SHARED_MEMORY_MB = 1024
 
 
 class Executor(ABC):
@@ -20,6 +26,14 @@ class Executor(ABC):
         What to run.
     log : logging.Logger
         Where to say what happens; the steps log below it.
+    on_error : {"stop", "skip"}
+        Whether a message that fails ends the run, or only is lost.
+    max_errors : int, optional
+        How many messages may be lost before the run ends.
+    retries : int
+        How many worker processes a message may have killed before it is given up.
+    shared_memory_mb : int
+        How much memory worker processes share, MB.
 
     Attributes
     ----------
@@ -30,11 +44,25 @@ class Executor(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, graph: Graph, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        log: logging.Logger,
+        on_error: OnError = "stop",
+        max_errors: int | None = None,
+        retries: int = DEFAULT_RETRIES,
+        shared_memory_mb: int = DEFAULT_SHARED_MEMORY_MB,
+    ) -> None:
         self.graph = graph
         self.log = log
         self.state = "starting"
         self._errors: list[StepError | ConfigurationError] = []
+        self._skips = on_error == "skip"
+        self._max_errors = max_errors
+        self._retries = retries
+        self._shared_memory_mb = shared_memory_mb
+        self._n_failed = 0
+        self._lock = threading.Lock()
         self._interrupted = False
         self._began = self._ended = 0.0
 
@@ -55,6 +83,7 @@ class Executor(ABC):
             self._run()
             if self._errors:
                 raise self._first_error()
+            self._warn_of_failed()
             if self._interrupted:
                 raise KeyboardInterrupt
             self.state = "finished"
@@ -79,6 +108,31 @@ class Executor(ABC):
         self._interrupted = True
         self.state = "stopping"
         self._end_production()
+
+    def _may_skip(self, error: StepError | ConfigurationError) -> bool:
+        """Take note of a message that failed, and say whether the run goes on without it."""
+        with self._lock:
+            self._n_failed += 1
+            too_many = self._max_errors is not None and self._n_failed > self._max_errors
+            if self._skips and too_many:
+                error.add_note(
+                    f"{self._n_failed} messages have failed; Pipeline.max_errors is "
+                    f"{self._max_errors}"
+                )
+            if not self._skips or too_many:
+                self._errors.append(error)
+                return False
+        self.log.error("%s", describe(error, "its message is skipped"))
+        return True
+
+    def _warn_of_failed(self) -> None:
+        failed = [
+            f"{counters['failed']} in {spec.name!r}"
+            for spec, counters in zip(self.graph.steps, self.counters(), strict=True)
+            if counters["failed"]
+        ]
+        if failed:
+            self.log.warning("messages that failed and were skipped: %s", ", ".join(failed))
 
     def _first_error(self) -> StepError | ConfigurationError:
         """The first error of a step, with a note of each other that happened besides."""

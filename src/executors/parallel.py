@@ -2,9 +2,9 @@
 
 import dataclasses
 import errno
-import logging
+import functools
 import threading
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import cloudpickle
 from traitlets.config import Config
@@ -14,11 +14,12 @@ from .._channel import Channel
 from .._router import Router
 from .._shared import SharedMemory
 from ..bodies import Bodies
+from ..chains import ChainCounts, join_chain
 from ..errors import ConfigurationError, StepError
-from ..graph import UNLIMITED, Graph, StepSpec
+from ..graph import UNLIMITED, Graph, WorkerKind
 from ..private_directory import PrivateDirectory
-from ..step import create_steps
-from ..worker import Worker, wait_for
+from ..step import Send, Step, create_steps
+from ..worker import Worker, WorkerThread, wait_for
 from ..worker_process import SharedLayout, WorkerSetup
 from ..worker_processes import ProcessWorker, WorkerProcesses
 from .executor import Executor
@@ -27,53 +28,70 @@ __all__ = ["Processes", "Threads"]
 
 MOST_SEND_AHEAD = 64
 PAGE = 4096
-RETRIES = 2
-SHARED_MEMORY = 1 << 30
+
+
+class ThreadWorker:
+    """What a `ProcessWorker` is, in a thread.
+
+    Parameters
+    ----------
+    worker : Worker
+        The worker.
+    steps : dict of int to Step
+        Its instances, by the index of their step.
+    """
+
+    def __init__(self, worker: Worker, steps: dict[int, Step]) -> None:
+        self._worker = worker
+        self._steps = steps
+        self._thread = WorkerThread(worker.steps[0].name)
+
+    def call(self, name: str, step: int | None = None) -> threading.Event:
+        """Let it make a call after those before it, and return what is set when it has ended."""
+        arguments = [] if step is None else [self._steps[step]]
+        return self._thread.call(getattr(self._worker, name), *arguments)
+
+    def end(self) -> None:
+        """End it after the calls that it was told to make."""
+        self._thread.end()
+
+    def join(self) -> None:
+        """Wait for its end, if it was started."""
+        self._thread.join()
 
 
 class Parallel(Executor):
     """Runs every worker in a thread or a process of its own."""
 
     # What a stage runs in that says nothing else.
-    default: ClassVar[Literal["threads", "processes"]]
+    default: ClassVar[WorkerKind]
 
-    def __init__(self, graph: Graph, log: logging.Logger) -> None:
-        super().__init__(graph, log)
-        self._in_process = [
-            spec.role == "stage" and (spec.executor or self.default) == "processes"
-            for spec in graph.steps
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        graph = self.graph
+        self._chains = graph.chains()
+        self._in_process = [self._runs_in_process(i) for i in range(len(graph.steps))]
+        # The first step of each worker's chain, and which of that step's workers it is.
+        self._slots = [
+            (head, number) for head in self._chains for number in range(graph.steps[head].workers)
         ]
-        # The index of each worker's step.
-        self._steps = [i for i, spec in enumerate(graph.steps) for _ in range(spec.workers)]
+        n_workers = [spec.workers for spec in graph.steps]
+        self._chain_counts = ChainCounts(graph, n_workers)
         self._memory: SharedMemory | None = None
         self._directory: PrivateDirectory | None = None
         self._processes: WorkerProcesses | None = None
-        self._layout = SharedLayout(())
+        self._layout = SharedLayout()
         if any(self._in_process):
-            self._layout = SharedLayout(self._rooms())
+            self._layout = SharedLayout(self._rooms(), self._chain_counts.size)
             self._memory = SharedMemory(list(self._layout.rooms), extra=self._layout.extra)
             self._directory = PrivateDirectory()
-        steps = [
-            (
-                spec.queue_limit,
-                rank,
-                spec.prefetch or 0,
-                graph.steps_before(i) if spec.ordered else None,
-            )
-            for i, (spec, rank) in enumerate(zip(graph.steps, graph.ranks(), strict=True))
-        ]
-        if self._memory is None or self._directory is None:
-            self._router = Router(steps)
-        else:
-            self._router = Router(
-                steps,
-                shared=self._memory.address,
-                flags=self._layout.flags(self._memory),
-                directory=self._directory.path,
-                retries=RETRIES,
-            )
+            counts = self._layout.chain_counts(self._memory)
+            self._chain_counts = ChainCounts(graph, n_workers, counts)
+        self._router = self._make_router()
         self._channels: list[Channel] = []
-        self._workers: list[tuple[StepSpec, Worker | ProcessWorker]] = []
+        self._workers: list[ThreadWorker | ProcessWorker] = []
+        self._to_finish: list[int] = []
+        self._last_counters: list[dict[str, Any]] | None = None
         self._routed = threading.Event()
         self._router_error: OSError | None = None
 
@@ -81,13 +99,37 @@ class Parallel(Executor):
         return self.graph.steps[index].workers
 
     def counters(self) -> list[dict[str, Any]]:
-        return self._router.counters()
+        return self._last_counters or self._chain_counts.complete(self._router.counters())
 
     def events(self) -> dict[str, int]:
         return self._router.events()
 
     def _end_production(self) -> None:
         self._router.end_production()
+
+    def _runs_in_process(self, index: int) -> bool:
+        head = self.graph.steps[self.graph.head_of(index)]
+        return head.role == "stage" and (head.executor or self.default) == "processes"
+
+    def _make_router(self) -> Router:
+        steps = [
+            (
+                spec.queue_limit,
+                rank,
+                spec.prefetch or 0,
+                self.graph.steps_before(i) if spec.ordered else None,
+            )
+            for i, (spec, rank) in enumerate(zip(self.graph.steps, self.graph.ranks(), strict=True))
+        ]
+        if self._memory is None or self._directory is None:
+            return Router(steps)
+        return Router(
+            steps,
+            shared=self._memory.address,
+            flags=self._layout.flags(self._memory),
+            directory=self._directory.path,
+            retries=self._retries,
+        )
 
     def _run(self) -> None:
         router_thread = threading.Thread(target=self._route, name="router", daemon=True)
@@ -96,34 +138,32 @@ class Parallel(Executor):
         except BaseException:
             self._close()
             raise
-        workers = [worker for _, worker in self._workers]
         try:
             if self._initialize():
                 self.state = "running"
                 router_thread.start()
-            else:
-                self._router.discard()
-                self._routed.set()
-            for worker in workers:
-                worker.work()
-            wait_for(self._routed)
+                for worker in self._workers:
+                    worker.call("work")
+                wait_for(self._routed)
             if self._processes is not None:
                 self._processes.routed()
-            for spec in self.graph.steps:
-                of_step = self._of_step(spec)
-                for worker in of_step:
-                    worker.finish()
-                for worker in of_step:
-                    worker.join()
+            while self._to_finish:
+                for ended in self._finish(self._to_finish.pop(0)):
+                    wait_for(ended)
+            for worker in self._workers:
+                worker.end()
+            for worker in self._workers:
+                worker.join()
         except BaseException:
             # Interrupted for the second time: the threads end when their jobs do.
             self._router.discard()
-            for worker in workers:
-                worker.work()
-                worker.finish()
             if self._processes is not None:
                 self._processes.abort()
                 self._close_processes()
+            while self._to_finish:
+                self._finish(self._to_finish.pop(0))
+            for worker in self._workers:
+                worker.end()
             raise
         if router_thread.ident is not None:
             router_thread.join()
@@ -132,68 +172,88 @@ class Parallel(Executor):
             raise self._router_error
 
     def _initialize(self) -> bool:
-        """Start the workers, step by step, and say whether all may work.
+        """Call ``init`` of all workers, step by step, and say whether they may work.
 
         In the order of the graph, so that no output is touched when an input is not there.
         """
-        for spec in self.graph.steps:
-            of_step = self._of_step(spec)
-            for worker in of_step:
-                worker.start()
-            for worker in of_step:
-                wait_for(worker.initialized)
+        for i in range(len(self.graph.steps)):
+            self._to_finish.append(i)
+            for ended in [worker.call("init", i) for worker in self._of(i)]:
+                wait_for(ended)
             if self._errors or self._interrupted:
                 return False
         return True
 
-    def _of_step(self, spec: StepSpec) -> list[Worker | ProcessWorker]:
-        return [worker for other, worker in self._workers if other is spec]
+    def _finish(self, step: int) -> list[threading.Event]:
+        return [worker.call("finish", step) for worker in self._of(step)]
+
+    def _of(self, step: int) -> list[ThreadWorker | ProcessWorker]:
+        """The workers of a step."""
+        head = self.graph.head_of(step)
+        return [
+            worker
+            for (other, _), worker in zip(self._slots, self._workers, strict=True)
+            if other == head
+        ]
 
     def _create_workers(self) -> None:
         if self._memory is not None:
-            # Takes the longest: it imports what the steps need.
+            # First, because it takes the longest: it imports what the steps need.
             self._start_processes(self._memory)
         pool = BufferPool()
-        created = []
+        channels: dict[int, Channel] = {}
         try:
             # One by one, so that those that there are can be closed when the next fails.
-            for worker, i in enumerate(self._steps):
-                if self._in_process[i]:
-                    counts = self._layout.counts(self._shared_memory, worker)
-                    self._router.connect_process(i, counts)
+            for worker, (head, _) in enumerate(self._slots):
+                if self._in_process[head] and self._memory is not None:
+                    self._router.connect_process(head, self._layout.counts(self._memory, worker))
                 else:
-                    channel = self._channel(worker, i, pool)
-                    self._channels.append(channel)
-                    created.append((self.graph.steps[i], channel.send))
+                    channels[worker] = self._channel(worker, head, pool)
+                    self._channels.append(channels[worker])
+            steps = create_steps(
+                self.graph,
+                [
+                    (self.graph.steps[i], self._send(channel, self._slots[worker][0], i))
+                    for worker, channel in channels.items()
+                    for i in self._chains[self._slots[worker][0]]
+                ],
+                self.log,
+            )
         except OSError as error:
             if error.errno != errno.EMFILE:
                 raise
+            n = len(self._slots)
             raise ConfigurationError(
                 [
-                    f"{len(self._steps)} workers need more file descriptors than this process "
-                    f"may open, about {4 * len(self._steps)}: lower 'nb_thread', or raise the "
-                    "limit with ulimit -n"
+                    f"{n} workers need more file descriptors than this process may open, "
+                    f"about {4 * n}: lower 'nb_thread', or raise the limit with ulimit -n"
                 ]
             ) from None
-        steps = iter(create_steps(self.graph, created, self.log))
-        channels = iter(self._channels)
-        for worker, i in enumerate(self._steps):
-            spec = self.graph.steps[i]
-            if self._processes is not None and self._in_process[i]:
-                has_finish = hasattr(spec.step_class, "finish")
-                process = self._processes.worker(worker, spec.name, has_finish)
-                self._workers.append((spec, process))
-            else:
-                thread = Worker(
-                    next(steps), next(channels), spec.role == "producer", self._on_error
-                )
-                self._workers.append((spec, thread))
+        rest = iter(steps)
+        for worker, (head, number) in enumerate(self._slots):
+            chain = self._chains[head]
+            if worker not in channels and self._processes is not None:
+                self._workers.append(self._processes.worker(worker, *self._describe(chain)))
+                continue
+            instances = {i: next(rest) for i in chain}
+            self._workers.append(self._thread_worker(channels[worker], number, instances))
 
-    def _channel(self, worker: int, step: int, pool: BufferPool) -> Channel:
-        spec = self.graph.steps[step]
-        if self._memory is None:
-            bodies = None
-        else:
+    def _thread_worker(self, channel: Channel, number: int, steps: dict[int, Step]) -> ThreadWorker:
+        worker = Worker(list(steps.values()), channel, 0 in steps, self._on_error, self._may_skip)
+        if len(steps) > 1:
+            counts = {i: self._chain_counts.row(i, number) for i in steps}
+            join_chain(self.graph, steps, counts, worker.on_chained_error, channel)
+        return ThreadWorker(worker, steps)
+
+    def _describe(self, chain: tuple[int, ...]) -> tuple[str, bool]:
+        """The name of a chain's first step, and whether there is anything to finish."""
+        specs = [self.graph.steps[i] for i in chain]
+        return specs[0].name, any(hasattr(spec.step_class, "finish") for spec in specs)
+
+    def _channel(self, worker: int, head: int, pool: BufferPool) -> Channel:
+        spec = self.graph.steps[head]
+        bodies = None
+        if self._memory is not None:
             bodies = Bodies(
                 self._memory,
                 worker,
@@ -203,42 +263,51 @@ class Parallel(Executor):
             )
         return Channel(
             self._router,
-            step,
-            self._send_ahead(spec),
+            head,
+            self._send_ahead(self._chains[head]),
             by_reference=spec.serialization == "none",
             pool=pool,
             bodies=bodies,
             leave=bytes(self._in_process),
         )
 
+    def _send(self, channel: Channel, head: int, index: int) -> Send:
+        """What a step sends with, through the channel of the first step of its chain."""
+        serialization = self.graph.steps[index].serialization
+        if serialization == self.graph.steps[head].serialization:
+            return channel.send
+        return functools.partial(channel.send_as, serialization == "none")
+
+    def _send_ahead(self, chain: tuple[int, ...]) -> int:
+        """What may be under way to the router: half of what may wait there."""
+        limits = [
+            self.graph.steps[self.graph.index(name)].queue_limit
+            for i in chain
+            for name in self.graph.steps[i].next_steps
+        ]
+        return min([MOST_SEND_AHEAD, *(limit // 2 for limit in limits if limit != UNLIMITED)])
+
     # ------------------------------------------------------------- processes
 
     def _rooms(self) -> tuple[int, ...]:
         """How the shared memory is divided: half for the producer, where all begins."""
-        senders = [i for i in self._steps if self.graph.steps[i].role == "stage"]
-        half = SHARED_MEMORY // 2
-        rooms = {"producer": half, "stage": half // len(senders), "consumer": PAGE}
+        n_stage_workers = sum(self.graph.steps[head].role == "stage" for head, _ in self._slots)
+        size = self._shared_memory_mb << 20
+        rooms = {"producer": size // 2, "stage": size // 2 // n_stage_workers, "consumer": 0}
         return tuple(
-            max(rooms[self.graph.steps[i].role] // PAGE, 1) * PAGE for i in self._steps
+            max(rooms[self.graph.steps[head].role] // PAGE, 1) * PAGE for head, _ in self._slots
         )
 
-    @property
-    def _shared_memory(self) -> SharedMemory:
-        assert self._memory is not None
-        return self._memory
-
     def _start_processes(self, memory: SharedMemory) -> None:
-        # Those of the steps that it does not run need not exist there.
+        # The classes of the steps that run here need not be known there.
         steps = tuple(
-            spec
-            if is_process
-            else dataclasses.replace(spec, step_class=object, config=Config())
+            spec if is_process else dataclasses.replace(spec, step_class=object, config=Config())
             for spec, is_process in zip(self.graph.steps, self._in_process, strict=True)
         )
         setup = WorkerSetup(
             graph=Graph(steps),
-            steps=tuple(self._steps),
-            send_ahead=tuple(self._send_ahead(self.graph.steps[i]) for i in self._steps),
+            workers=tuple(self._slots),
+            send_ahead=tuple(self._send_ahead(self._chains[head]) for head, _ in self._slots),
             memory_fd=memory.fd,
             layout=self._layout,
             log_name=self.log.name,
@@ -257,7 +326,8 @@ class Parallel(Executor):
             self._router,
             self.log,
             self._on_error,
-            RETRIES,
+            self._may_skip,
+            self._retries,
             [spec.name for spec in self.graph.steps],
         )
         self._processes.start(pickled, memory.fd)
@@ -270,11 +340,6 @@ class Parallel(Executor):
             self._processes.close()
         if self._directory is not None:
             self._directory.close()
-
-    def _send_ahead(self, spec: StepSpec) -> int:
-        """What may be under way to the router: half of what may wait there."""
-        limits = [self.graph.steps[self.graph.index(name)].queue_limit for name in spec.next_steps]
-        return min([MOST_SEND_AHEAD, *(limit // 2 for limit in limits if limit != UNLIMITED)])
 
     def _route(self) -> None:
         try:
@@ -294,6 +359,7 @@ class Parallel(Executor):
             channel.close()
         self._router.close()
         if self._memory is not None:
+            self._last_counters = self.counters()
             self._memory.close()
 
 
@@ -304,7 +370,7 @@ class Threads(Parallel):
     """
 
     name: ClassVar[str] = "threads"
-    default: ClassVar[Literal["threads", "processes"]] = "threads"
+    default: ClassVar[WorkerKind] = "threads"
 
 
 class Processes(Parallel):
@@ -314,4 +380,4 @@ class Processes(Parallel):
     """
 
     name: ClassVar[str] = "processes"
-    default: ClassVar[Literal["threads", "processes"]] = "processes"
+    default: ClassVar[WorkerKind] = "processes"

@@ -7,6 +7,7 @@ from bdb import BdbQuit
 from collections import deque
 from typing import Any, ClassVar
 
+from ..chains import ChainCounts, join_chain
 from ..errors import RunEnded
 from ..step import Step, create_steps
 from .executor import Executor
@@ -35,14 +36,16 @@ class Sequential(Executor):
             | {"queue": 0, "queue_peak": 0, "busy_s": 0.0}
             for _ in self.graph.steps
         ]
+        self._chain_counts = ChainCounts(self.graph, [1 for _ in self.graph.steps])
         self._events = {"sent": 0, "finished": 0}
         self._ending = False
+        self._has_lost = False
 
     def workers(self, index: int) -> int:
         return 1
 
     def counters(self) -> list[dict[str, Any]]:
-        return [dict(counters) for counters in self._counters]
+        return self._chain_counts.complete([dict(counters) for counters in self._counters])
 
     def events(self) -> dict[str, int]:
         return dict(self._events)
@@ -56,6 +59,14 @@ class Sequential(Executor):
             for i, spec in enumerate(self.graph.steps)
         ]
         self._steps = create_steps(self.graph, zip(self.graph.steps, sends, strict=True), self.log)
+        for chain in self.graph.chains().values():
+            if len(chain) > 1:
+                join_chain(
+                    self.graph,
+                    {i: self._steps[i] for i in chain},
+                    {i: self._chain_counts.row(i, 0) for i in chain},
+                    self._on_chained_error,
+                )
         called = []
         try:
             for step in self._steps:
@@ -98,10 +109,11 @@ class Sequential(Executor):
         counters["busy_s"] += time.monotonic() - self._resumed
         counters["done"] += 1
         self._events["sent"] += 1
+        self._has_lost = False
         self._enqueue(0, target, message)
         while self._queue:
             self._process(*self._queue.popleft())
-        self._events["finished"] += 1
+        self._events["finished"] += not self._has_lost
         self._resumed = time.monotonic()
 
     def _enqueue(self, sender: int, target: int, message: Any) -> None:
@@ -125,11 +137,22 @@ class Sequential(Executor):
             raise KeyboardInterrupt from None
         except FAILURES as error:
             counters["failed"] += 1
-            self._errors.append(step.failure("run", error, self._events["sent"] - 1))
-            self._ending = True
-            self._queue.clear()
-            # It passes through the producer, which must not take it for its own.
-            raise RunEnded from None
+            self._fail(step, error)
         finally:
             counters["busy_s"] += time.monotonic() - began
             counters["running"] = 0
+
+    def _on_chained_error(self, step: Step, error: BaseException) -> None:
+        if isinstance(error, BdbQuit) or not isinstance(error, FAILURES):
+            raise error
+        self._fail(step, error)
+
+    def _fail(self, step: Step, error: BaseException) -> None:
+        step.runner.count_failure()
+        if self._may_skip(step.failure("run", error, self._events["sent"] - 1)):
+            self._has_lost = True
+            return
+        self._ending = True
+        self._queue.clear()
+        # It passes through the steps before it, which must not take it for their own.
+        raise RunEnded from None
