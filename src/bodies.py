@@ -115,6 +115,12 @@ class Bodies:
             block = self._arena.put(buffers)
             if block is not None:
                 return block
-            if self._ended is None or size > self._room or self._ended():
+            if size > self._room or not self._waits():
                 return 0
             time.sleep(PAUSE_S)
+
+    def _waits(self) -> bool:
+        """Whether there will be room: steps may keep what they have received."""
+        if self._ended is None or self._ended():
+            return False
+        return any("SENT" in state for _, _, state in self._memory.blocks(self._worker))

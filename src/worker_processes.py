@@ -365,7 +365,7 @@ class WorkerProcesses:
 
     def _lose_server(self) -> None:
         """Without it no process can be started, and nobody hears of those that end."""
-        self._error = "the process that they are forked from has died"
+        self._error = self._error or "the process that they are forked from has died"
         self._ready.set()
         self._is_aborted = True
         for worker in self._workers:

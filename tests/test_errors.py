@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
 from ctapipe.pipeline._router import Router
-from ctapipe.pipeline.executors import EXECUTORS, threads
+from ctapipe.pipeline.executors import EXECUTORS, parallel
 from ctapipe.pipeline.graph import Graph
 
 
@@ -265,7 +265,7 @@ def test_a_router_that_fails_ends_the_run(monkeypatch):
         def run(self):
             raise OSError(errno.ENOMEM, "out of memory")
 
-    monkeypatch.setattr(threads, "Router", Failing)
+    monkeypatch.setattr(parallel, "Router", Failing)
     calls = Calls()
     with pytest.raises(OSError, match="out of memory"):
         run(

@@ -1,0 +1,380 @@
+"""Worker processes: the same pipelines, processes that die, and what is left of them."""
+
+import glob
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctapipe.pipeline import ConfigurationError, StepError, run
+
+N = 2000
+
+
+def numbers(n=N):
+    return type("Numbers", (), {"run": lambda self: iter(range(n))})
+
+
+def collector():
+    class Collect:
+        received = []
+
+        def run(self, message):
+            Collect.received.append(message)
+
+    return Collect
+
+
+class Square:
+    def run(self, number):
+        return number**2
+
+
+def run_processes(*steps, **options):
+    return run(
+        {
+            "Pipeline": {
+                "executor": "processes",
+                "producer_conf": {"name": "Producer", "class": steps[0]},
+                "stagers_conf": [
+                    {"name": f"Stage{i}", **(step if isinstance(step, dict) else {"class": step})}
+                    for i, step in enumerate(steps[1:-1])
+                ],
+                "consumer_conf": {"name": "Consumer", "class": steps[-1], "ordered": True},
+                **options,
+            }
+        }
+    )
+
+
+def left_behind():
+    """All that a run could leave, but for what other programs have."""
+    found = glob.glob("/dev/shm/*") + glob.glob(f"{tempfile.gettempdir()}/ctapipe-pipeline-*")
+    return {path for path in found if "ctapipe" in path or "memfd" in path}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    before = left_behind()
+    yield
+    assert left_behind() <= before
+
+
+def test_every_message_once_in_processes_of_their_own():
+    class Where:
+        def run(self, number):
+            return number, os.getpid()
+
+    collect = collector()
+    summary = run_processes(numbers(), {"class": Where, "nb_process": 2}, collect)
+    assert [number for number, _ in collect.received] == list(range(N))
+    pids = {pid for _, pid in collect.received}
+    assert 1 <= len(pids) <= 2
+    assert os.getpid() not in pids
+    assert summary["events"] == {"sent": N, "finished": N}
+    assert [step["done"] for step in summary["steps"]] == [N, N, N]
+
+
+def test_both_kinds_of_workers_in_one_pipeline():
+    class Tag:
+        def run(self, message):
+            number, pids = message
+            return number, (*pids, os.getpid())
+
+    producer = type("P", (), {"run": lambda self: iter([(i, ()) for i in range(200)])})
+    collect = collector()
+    run(
+        [
+            producer,
+            {"class": Tag, "name": "A", "executor": "processes", "nb_thread": 2},
+            {"class": Tag, "name": "B", "nb_thread": 2},
+            {"class": Tag, "name": "C", "executor": "processes"},
+            {"class": collect, "ordered": True},
+        ]
+    )
+    assert [number for number, _ in collect.received] == list(range(200))
+    for _, (first, second, third) in collect.received:
+        assert second == os.getpid()
+        assert len({first, second, third}) == 3
+
+
+@pytest.mark.parametrize("memory_mb", [1, 64])
+@pytest.mark.parametrize("size", [10, 2000, 50_000, 200_000])
+def test_arrays_arrive_as_they_were_and_can_be_kept_and_changed(size, memory_mb):
+    """In shared memory, and where there is no room in it."""
+    n = 20
+
+    class Arrays:
+        def run(self):
+            for i in range(n):
+                yield np.full(size, i, dtype=np.int64)
+
+    class Negative:
+        def init(self):
+            self.kept = []
+
+        def run(self, array):
+            array *= -1
+            self.kept.append(array)
+            for i, kept in enumerate(self.kept):
+                assert (kept == kept[0]).all(), i
+            return array
+
+    collect = collector()
+    run_processes(Arrays, Negative, collect, shared_memory_mb=memory_mb)
+    for i, array in enumerate(collect.received):
+        assert array.flags.writeable
+        np.testing.assert_array_equal(array, np.full(size, -i))
+        array += 1
+    for i, array in enumerate(collect.received):
+        np.testing.assert_array_equal(array, np.full(size, -i + 1))
+
+
+def test_chained_stages_in_a_process():
+    class Add:
+        def run(self, message):
+            return (*message, os.getpid())
+
+    producer = type("P", (), {"run": lambda self: iter([(i,) for i in range(100)])})
+    collect = collector()
+    summary = run_processes(
+        producer,
+        {"class": Add, "name": "A", "nb_thread": 2},
+        {"class": Add, "name": "B", "chained": True},
+        collect,
+    )
+    assert [message[0] for message in collect.received] == list(range(100))
+    assert all(first == second for _, first, second in collect.received)
+    assert [step["done"] for step in summary["steps"]] == [100] * 4
+    assert [step["received"] for step in summary["steps"][1:]] == [100] * 3
+
+
+class BadNumber(Exception):
+    def __init__(self, number, why):
+        super().__init__(f"{number}: {why}")
+
+
+@pytest.mark.parametrize("kind", [ValueError, BadNumber])
+def test_what_a_step_raises_comes_with_its_traceback(kind):
+    class Fails:
+        def run(self, number):
+            if number == 7:
+                raise kind(number, "odd")
+            return number
+
+    with pytest.raises(StepError, match=r"step 'Stage0' raised .* in run\(\) on event 7") as info:
+        run_processes(numbers(), Fails, collector())
+    assert str(kind(7, "odd")) in str(info.value.__cause__)
+    frames = []
+    trace = info.value.__cause__.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame.f_code.co_name)
+        trace = trace.tb_next
+    assert frames[-1] == "run"
+
+
+@pytest.mark.parametrize("call", ["init", "finish"])
+def test_what_init_and_finish_raise(call):
+    def fail(self):
+        raise OSError("no disk")
+
+    stage = type("Stage", (Square,), {call: fail})
+    with pytest.raises(StepError, match=rf"step 'Stage0' raised OSError in {call}\(\)"):
+        run_processes(numbers(10), {"class": stage, "nb_process": 2}, collector())
+
+
+def test_a_class_that_cannot_be_made_in_a_process():
+    lock = __import__("threading").Lock()
+    stage = type("Stage", (), {"run": lambda self, number: lock})
+    with pytest.raises(ConfigurationError, match="cannot be sent to a worker process"):
+        run_processes(numbers(), stage, collector())
+
+
+def test_what_is_logged_and_printed_arrives(caplog, capfd):
+    class Talks:
+        def run(self, number):
+            logging.getLogger("ctapipe.pipeline").warning("number %d", number)
+            print("printed", number)
+            return number
+
+    run_processes(numbers(2), Talks, collector())
+    assert [r.getMessage() for r in caplog.records if "number" in r.getMessage()] == [
+        "number 0",
+        "number 1",
+    ]
+    assert capfd.readouterr().out == "printed 0\nprinted 1\n"
+
+
+# ------------------------------------------------------------ processes that die
+
+
+def kills_itself(directory, when):
+    """A stage whose process dies with some numbers, each once."""
+
+    class Dies:
+        def run(self, number):
+            marker = Path(directory) / str(number)
+            if when(number) and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield number
+            yield -number
+
+    return Dies
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+def test_messages_of_a_dead_process_go_to_another_one(tmp_path, caplog, limit):
+    collect = collector()
+    dies = kills_itself(tmp_path, lambda number: number % 250 == 100)
+    summary = run_processes(
+        numbers(),
+        {"class": dies, "nb_process": 2, "queue_limit": limit},
+        {"class": Square, "nb_process": 2},
+        collect,
+    )
+    assert collect.received == [number**2 for number in range(N) for _ in range(2)]
+    assert summary["events"] == {"sent": N, "finished": N}
+    assert [step["done"] for step in summary["steps"]] == [N, N, 2 * N, 2 * N]
+    deaths = [r for r in caplog.records if "was killed by SIGKILL" in r.getMessage()]
+    assert len(deaths) == 8
+
+
+def test_what_a_dead_process_had_changed_does_not_reach_the_next(tmp_path):
+    class Arrays:
+        def run(self):
+            for i in range(50):
+                yield np.full(100_000, i)
+
+    class ChangesAndDies:
+        def run(self, array):
+            number = int(array[0])
+            array += 1
+            marker = Path(tmp_path) / str(number)
+            if number % 10 == 5 and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return array
+
+    collect = collector()
+    run_processes(Arrays, {"class": ChangesAndDies, "nb_process": 2}, collect)
+    for i, array in enumerate(collect.received):
+        np.testing.assert_array_equal(array, np.full(100_000, i + 1))
+
+
+class Poison:
+    def run(self, number):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_message_that_kills_every_process_is_given_up(retries):
+    what = r"step 'Stage0' lost (a|3) worker process(es)? to one message on event 3"
+    with pytest.raises(StepError, match=what):
+        run_processes(numbers(), {"class": Poison, "nb_process": 2}, collector(), retries=retries)
+
+
+def test_a_message_that_kills_every_process_can_be_skipped():
+    collect = collector()
+    summary = run_processes(
+        numbers(100), {"class": Poison, "nb_process": 2}, collect, on_error="skip"
+    )
+    assert collect.received == [number for number in range(100) if number != 3]
+    assert summary["steps"][1]["failed"] == 1
+    assert summary["steps"][1]["done"] == 99
+    assert summary["events"] == {"sent": 100, "finished": 99}
+
+
+def test_what_a_failed_job_had_sent_is_dropped():
+    class SendsAndFails:
+        def run(self, number):
+            yield number
+            if number % 10 == 3:
+                raise ValueError(number)
+
+    collect = collector()
+    summary = run_processes(
+        numbers(100), {"class": SendsAndFails, "nb_process": 2}, collect, on_error="skip"
+    )
+    assert collect.received == [number for number in range(100) if number % 10 != 3]
+    assert summary["steps"][1]["failed"] == 10
+
+
+def test_a_process_that_dies_in_init():
+    stage = type("Stage", (Square,), {"init": lambda self: os.kill(os.getpid(), signal.SIGKILL)})
+    with pytest.raises(StepError, match=r"lost its worker process in init\(\): .* by SIGKILL"):
+        run_processes(numbers(), stage, collector())
+
+
+# ------------------------------------------------------- interrupted, and killed
+
+SCRIPT = """
+import os, signal, sys, time
+from ctapipe.pipeline import run
+
+class Endless:
+    def run(self):
+        number = 0
+        while True:
+            yield number
+            number += 1
+
+class Stage:
+    def run(self, number):
+        return number, os.getpid()
+
+class Consumer:
+    def run(self, message):
+        number, pid = message
+        if number == 1000:
+            print(pid, flush=True)
+
+if __name__ == "__main__":
+    run([Endless, {"class": Stage, "nb_process": 2}, Consumer], executor="processes")
+"""
+
+
+@pytest.fixture
+def endless(tmp_path):
+    script = tmp_path / "endless.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    with subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        pid = int(process.stdout.readline())
+        yield process, pid
+        process.kill()
+
+
+def test_an_interrupt_lets_what_was_sent_run_out(endless):
+    process, _ = endless
+    # As a terminal does: all processes get it.
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    assert "killed" not in errors
+
+
+def test_workers_end_with_the_main_process_and_the_next_run_tidies_up(endless):
+    process, worker = endless
+    process.kill()
+    process.wait()
+    # Its end closes what they read from.
+    while Path(f"/proc/{worker}").exists():
+        os.sched_yield()
+    collect = collector()
+    run_processes(numbers(10), Square, collect)
+    assert len(collect.received) == 10
