@@ -18,6 +18,7 @@ __all__ = [
     "Pass",
     "Workload",
     "arrays",
+    "five_ms_of_python",
     "one_at_a_time",
     "pure_python",
     "small_messages",
@@ -54,16 +55,30 @@ class Pass:
         return message
 
 
+class Loop:
+    """A stage that computes, in Python, as long as the message says. Not local either."""
+
+    def run(self, n_loops):
+        _loop(n_loops)
+        return n_loops
+
+
 def _workload(n, messages, stage):
     class Producer:
+        began = 0.0
+
         def run(self):
+            Producer.began = time.perf_counter()
             yield from messages
 
     class Consumer:
         received = 0
+        ended = 0.0
 
         def run(self, message):
             Consumer.received += 1
+            if Consumer.received == n:
+                Consumer.ended = time.perf_counter()
 
     return Workload(n, Producer, stage, Consumer)
 
@@ -112,6 +127,11 @@ def pure_python(n):
             return message
 
     return _workload(n, range(n), Compute)
+
+
+def five_ms_of_python(n):
+    """A stage that computes for 5 ms, in Python."""
+    return _workload(n, itertools.repeat(5 * _loops_per_ms(), n), Loop)
 
 
 def one_at_a_time(n):

@@ -11,6 +11,12 @@ from ctapipe.pipeline import ConfigurationError, StepError, run
 
 
 @pytest.fixture(params=["threads", "sequential"])
+def executor_here(request):
+    """Those whose stages a test can look into; and that do not take back what a job sent."""
+    return request.param
+
+
+@pytest.fixture(params=["threads", "processes", "sequential"])
 def executor(request):
     return request.param
 
@@ -66,7 +72,7 @@ def test_a_chain_does_what_its_steps_do_apart(executor):
     assert sorted(collect.received) == [(n, "A", "B", "C", "D") for n in range(20)]
     assert summary["events"] == {"sent": 20, "finished": 20}
     steps = by_name(summary)
-    n_workers = 3 if executor == "threads" else 1
+    n_workers = 1 if executor == "sequential" else 3
     for name in "ABCD":
         counters = [steps[name][counter] for counter in ("received", "done", "failed", "sent")]
         assert counters == [20, 20, 0, 20]
@@ -122,7 +128,7 @@ def test_messages_in_a_chain_are_the_very_objects(executor):
 
 
 @pytest.mark.parametrize("how", ["yield", "send_msg", "by name"])
-def test_a_message_is_handed_over_when_it_is_sent(executor, how):
+def test_a_message_is_handed_over_when_it_is_sent(executor_here, how):
     """Depth first: the rest of the sender's run comes after what the next step does."""
     calls = []
 
@@ -149,7 +155,7 @@ def test_a_message_is_handed_over_when_it_is_sent(executor, how):
             stage("C", Note, chained=True),
             collect,
         ],
-        executor=executor,
+        executor=executor_here,
     )
     assert calls == [
         f"{number}{copy} {what}"
@@ -255,7 +261,7 @@ def test_only_the_step_before_it_can_send_to_a_chained_step(executor, sender):
     )
 
 
-def test_init_and_finish_are_called_in_the_order_of_the_graph(executor):
+def test_init_and_finish_are_called_in_the_order_of_the_graph(executor_here):
     calls = []
 
     def step(name, run):
@@ -274,10 +280,10 @@ def test_init_and_finish_are_called_in_the_order_of_the_graph(executor):
             {"class": step("Four", Pass.run), "chained": True, "next_steps": "Three"},
             step("Five", lambda self, message: None),
         ],
-        executor=executor,
+        executor=executor_here,
     )
     names = ["One", "Two", "Three", "Four", "Five"]
-    n = 2 if executor == "threads" else 1
+    n = 1 if executor_here == "sequential" else 2
     expected = [name for name in names for _ in range(n if name in ("Two", "Four") else 1)]
     for call in ("init", "finish"):
         assert [name for name, made, _ in calls if made == call] == expected
@@ -286,7 +292,7 @@ def test_init_and_finish_are_called_in_the_order_of_the_graph(executor):
     assert len(threads["Two"]) == n
 
 
-def test_a_member_whose_init_fails_stops_the_pipeline_before_it_starts(executor):
+def test_a_member_whose_init_fails_stops_the_pipeline_before_it_starts(executor_here):
     calls = []
 
     def step(name, run, result=None):
@@ -306,7 +312,7 @@ def test_a_member_whose_init_fails_stops_the_pipeline_before_it_starts(executor)
                 {"class": step("Four", Pass.run), "chained": True},
                 step("Five", Pass.run),
             ],
-            executor=executor,
+            executor=executor_here,
         )
     assert calls == [
         (name, call) for call in ("init", "finish") for name in ("One", "Two", "Three")

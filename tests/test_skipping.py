@@ -10,6 +10,12 @@ from ctapipe.pipeline import ConfigurationError, StepError, run
 
 
 @pytest.fixture(params=["threads", "sequential"])
+def executor_here(request):
+    """Those whose stages a test can look into; and that do not take back what a job sent."""
+    return request.param
+
+
+@pytest.fixture(params=["threads", "processes", "sequential"])
 def executor(request):
     return request.param
 
@@ -112,7 +118,7 @@ def test_a_consumer_may_fail(executor):
     assert by_name(summary)["END"]["failed"] == 1
 
 
-def test_what_was_sent_before_it_raised_arrives(executor):
+def test_what_was_sent_before_it_raised_arrives(executor_here):
     class Sends:
         def run(self, number):
             yield f"{number} before"
@@ -121,7 +127,7 @@ def test_what_was_sent_before_it_raised_arrives(executor):
             yield f"{number} after"
 
     collect = collector()
-    summary = skip({"name": "S", "class": Sends}, executor=executor, collect=collect)
+    summary = skip({"name": "S", "class": Sends}, executor=executor_here, collect=collect)
     assert sorted(collect.received) == sorted(
         [f"{n} before" for n in range(20)] + [f"{n} after" for n in range(0, 20, 2)]
     )
@@ -162,7 +168,7 @@ def test_in_a_chain_what_the_steps_before_do_goes_on(executor, caplog):
     assert "_runner.pyx" not in errors[0]
 
 
-def test_in_a_chain_the_head_and_what_it_hands_to_may_fail_with_one_message(executor):
+def test_in_a_chain_the_head_and_what_it_hands_to_may_fail_with_one_message(executor_here):
     class Head:
         def run(self, number):
             self.send_msg(number)
@@ -173,7 +179,7 @@ def test_in_a_chain_the_head_and_what_it_hands_to_may_fail_with_one_message(exec
     summary = skip(
         {"name": "A", "class": Head},
         bad(chained=True),
-        executor=executor,
+        executor=executor_here,
         collect=collect,
     )
     assert collect.received == [n for n in range(20) if n % 5]

@@ -9,7 +9,13 @@ from ctapipe.core.traits import Int, Unicode
 
 from ctapipe.pipeline import StepError, run
 
-EXECUTORS = ("threads", "sequential")
+EXECUTORS = ("threads", "processes", "sequential")
+
+
+@pytest.fixture(params=["threads", "sequential"])
+def executor_here(request):
+    """Those whose stages a test can look into; and that do not take back what a job sent."""
+    return request.param
 
 
 @pytest.fixture(params=EXECUTORS)
@@ -233,20 +239,20 @@ def test_what_the_consumer_returns_is_dropped_with_one_warning(executor, caplog)
     assert warnings == ["step 'Consumer': it is the consumer: what its run() returns is dropped"]
 
 
-def test_a_value_is_dropped_with_one_warning_where_send_msg_was_used(executor, caplog):
+def test_a_value_is_dropped_with_one_warning_where_send_msg_was_used(executor_here, caplog):
     class Stage:
         def run(self, number):
             self.send_msg(number)
             return number
 
-    received, _ = result_of(Numbers, {"class": Stage, "nb_thread": 3}, executor=executor)
+    received, _ = result_of(Numbers, {"class": Stage, "nb_thread": 3}, executor=executor_here)
     assert received == Counter(range(20))
     warnings = [r.getMessage() for r in caplog.records if "also calls send_msg" in r.getMessage()]
     assert len(warnings) == 1
     assert "'Stage'" in warnings[0]
 
 
-def test_a_component_has_name_log_and_send_msg_in_init(executor):
+def test_a_component_has_name_log_and_send_msg_in_init(executor_here):
     seen = {}
 
     class Stage(Component):
@@ -257,7 +263,7 @@ def test_a_component_has_name_log_and_send_msg_in_init(executor):
             return number
 
     consumer = collector()
-    run([Numbers, {"name": "MIDDLE", "class": Stage}, consumer], executor=executor)
+    run([Numbers, {"name": "MIDDLE", "class": Stage}, consumer], executor=executor_here)
     assert seen["name"] == "MIDDLE"
     assert seen["log"].startswith("ctapipe.pipeline")
     assert seen["next"] == ("Collect",)
@@ -350,7 +356,7 @@ def test_every_worker_has_an_instance_and_its_calls_come_from_one_thread():
         assert set(names[1:-1]) <= {"run"}
 
 
-def test_steps_finish_in_the_order_of_the_graph(executor):
+def test_steps_finish_in_the_order_of_the_graph(executor_here):
     finished = []
 
     def step(name, run):
@@ -363,7 +369,7 @@ def test_steps_finish_in_the_order_of_the_graph(executor):
             step("Three", lambda self, x: x),
             step("Four", lambda self, x: None),
         ],
-        executor=executor,
+        executor=executor_here,
     )
     assert list(dict.fromkeys(finished)) == ["One", "Two", "Three", "Four"]
 
