@@ -111,6 +111,9 @@ cdef enum:
 
 # How much work may wait behind a running job, in ns (see docs/how_it_works.rst).
 cdef uint64_t WORK_AHEAD = 200_000
+# The same for a process. The way there and back takes several threads of two processes,
+# that may have to wait for a core that another worker computes on.
+cdef uint64_t WORK_AHEAD_OF_A_PROCESS = 20_000_000
 
 # About what it takes to wake a sleeping thread, in ns.
 cdef uint64_t WAKING_UP = 5_000
@@ -1250,12 +1253,13 @@ cdef class Router:
         """As many messages ahead as make `WORK_AHEAD`; a slow job counts at once."""
         cdef uint64_t job_time = header.value // header.jobs
         cdef uint64_t most = MOST_CREDIT
+        cdef uint64_t ahead = WORK_AHEAD if worker.kept is NULL else WORK_AHEAD_OF_A_PROCESS
         if step.prefetch:
             return
         if step.queue_limit >= 0:
             most = min(most, <uint64_t> step.queue_limit)
         worker.job_time = max(job_time, (worker.job_time + job_time) // 2)
-        worker.credit = <uint32_t> min(most, 1 + WORK_AHEAD // (worker.job_time + 1))
+        worker.credit = <uint32_t> min(most, 1 + ahead // (worker.job_time + 1))
 
     cdef int dispatch(self, Step *step) noexcept nogil:
         """Give queued messages to available workers; let parked ones move up."""
