@@ -42,7 +42,7 @@ def draw_ratios(benchmarks, path):
         if "bar" in benchmark["extra_info"]
     ]
     results.sort(key=lambda result: list(BARS).index(result["bar"]), reverse=True)
-    figure, axes = plt.subplots(figsize=(8, 0.4 * len(results) + 1), layout="constrained")
+    figure, axes = plt.subplots(figsize=(11, 0.35 * len(results) + 1), layout="constrained")
     for row, result in enumerate(results):
         margins = [_margin(BARS[result["bar"]], ratio) for ratio in result["ratios"]]
         median = _margin(BARS[result["bar"]], result["median"])
@@ -52,7 +52,7 @@ def draw_ratios(benchmarks, path):
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(results)), [result["what"] for result in results])
     axes.set_xscale("log")
-    axes.set_xlabel("how far on the right side of its bar, times (dot: median)")
+    axes.set_xlabel("times the bar; the dot is the median")
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 
