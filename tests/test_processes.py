@@ -309,6 +309,11 @@ def test_what_a_failed_job_had_sent_is_dropped():
     assert summary["steps"][1]["failed"] == 10
 
 
+def test_a_run_that_does_not_begin_leaves_nothing():
+    with pytest.raises(ConfigurationError, match="gui_address"):
+        run([numbers(), Square, collector()], executor="processes", gui_address="nowhere")
+
+
 def test_a_process_that_dies_in_init():
     stage = type("Stage", (Square,), {"init": lambda self: os.kill(os.getpid(), signal.SIGKILL)})
     with pytest.raises(StepError, match=r"lost its worker process in init\(\): .* by SIGKILL"):
