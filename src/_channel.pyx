@@ -439,18 +439,22 @@ cdef class Channel:
         if self.is_producer and now() - self.began > LONGEST_SILENCE:
             self.report_busy_time()
 
-    cdef int send_pickle(self, int step, message) except -1:
+    cdef bytes pickled(self, message):
+        """The message's pickle, without its large buffers, which are to be taken."""
         # Without the dict that a call with a keyword would make.
         cdef PyObject *arguments[3]
         arguments[0] = <PyObject *> message
         arguments[1] = <PyObject *> PROTOCOL
         arguments[2] = <PyObject *> self.large_buffers
         try:
-            pickled = PyObject_Vectorcall(dumps, arguments, 2, KEYWORDS)
+            return PyObject_Vectorcall(dumps, arguments, 2, KEYWORDS)
         except Exception as error:
             self.large_buffers.collected = None
-            add_note(error, message)
+            error.add_note(f"while pickling a {type(message).__name__} to send it")
             raise
+
+    cdef int send_pickle(self, int step, message) except -1:
+        pickled = self.pickled(message)
         if self.large_buffers.collected is None:
             return self.send_payload(step, WIRE_PICKLE, pickled)
         # What arrives must not change when the sender's does.
@@ -481,11 +485,8 @@ cdef class Channel:
 
     cdef int send_body(self, int step, message) except -1:
         cdef zmq_msg_t frame
-        try:
-            body = self.bodies.pack(message)
-        except Exception as error:
-            add_note(error, message)
-            raise
+        pickled = self.pickled(message)
+        body = self.bodies.pack(pickled, self.large_buffers.take() or [])
         if self.is_process:
             self.held_back.append((step, self.current_event, body))
             return 0
@@ -604,10 +605,6 @@ cdef inline object take_payload(zmq_msg_t *message):
     payload = <object> reference
     Py_DECREF(payload)
     return payload
-
-
-cdef add_note(error, message):
-    error.add_note(f"while pickling a {type(message).__name__} to send it")
 
 
 cdef int raise_zmq_error() except -1:

@@ -10,9 +10,6 @@ from ._shared import SharedMemory
 
 __all__ = ["Bodies"]
 
-PROTOCOL = 5
-# Below this a buffer of its own costs more than a copy within the pickle, bytes.
-SMALLEST_BUFFER = 4096
 # As in _wire.h: the block, how many buffers, the size of the pickle.
 HEAD = struct.Struct("=QII")
 PAUSE_S = 0.001
@@ -52,24 +49,16 @@ class Bodies:
         self._is_process = is_process
         self._ended = ended
 
-    def pack(self, message: Any) -> bytes:
+    def pack(self, pickled: bytes, buffers: list[Any]) -> bytes:
         """A message as bytes.
 
-        Raises
-        ------
-        Exception
-            Whatever pickling the message raises.
+        Parameters
+        ----------
+        pickled : bytes
+            Its pickle.
+        buffers : list of buffer
+            Those that the pickle does not hold; they are copied.
         """
-        buffers: list[Any] = []
-
-        def stays_in(buffer: pickle.PickleBuffer) -> bool:
-            raw = buffer.raw()
-            if raw.nbytes < SMALLEST_BUFFER:
-                return True
-            buffers.append(raw)
-            return False
-
-        pickled = pickle.dumps(message, PROTOCOL, buffer_callback=stays_in)
         if not buffers:
             return HEAD.pack(0, 0, len(pickled)) + pickled
         sizes = [raw.nbytes for raw in buffers]

@@ -31,6 +31,18 @@ def examples():
     return ROOT / "examples"
 
 
+@pytest.fixture(params=["threads", "processes", "sequential"])
+def executor(request):
+    """Every executor."""
+    return request.param
+
+
+@pytest.fixture(params=["threads", "sequential"])
+def executor_here(request):
+    """Those whose stages a test can look into; and that do not take back what a job sent."""
+    return request.param
+
+
 @pytest.fixture(autouse=True)
 def no_thread_left():
     """No test leaves a thread behind."""

@@ -10,17 +10,6 @@ import pytest
 from ctapipe.pipeline import ConfigurationError, StepError, run
 
 
-@pytest.fixture(params=["threads", "sequential"])
-def executor_here(request):
-    """Those whose stages a test can look into; and that do not take back what a job sent."""
-    return request.param
-
-
-@pytest.fixture(params=["threads", "processes", "sequential"])
-def executor(request):
-    return request.param
-
-
 def numbers(n=20):
     return type("Numbers", (), {"run": lambda self: iter(range(n))})
 

@@ -9,17 +9,6 @@ import pytest
 from ctapipe.pipeline import ConfigurationError, StepError, run
 
 
-@pytest.fixture(params=["threads", "sequential"])
-def executor_here(request):
-    """Those whose stages a test can look into; and that do not take back what a job sent."""
-    return request.param
-
-
-@pytest.fixture(params=["threads", "processes", "sequential"])
-def executor(request):
-    return request.param
-
-
 class Numbers:
     def run(self):
         yield from range(20)

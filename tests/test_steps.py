@@ -9,19 +9,6 @@ from ctapipe.core.traits import Int, Unicode
 
 from ctapipe.pipeline import StepError, run
 
-EXECUTORS = ("threads", "processes", "sequential")
-
-
-@pytest.fixture(params=["threads", "sequential"])
-def executor_here(request):
-    """Those whose stages a test can look into; and that do not take back what a job sent."""
-    return request.param
-
-
-@pytest.fixture(params=EXECUTORS)
-def executor(request):
-    return request.param
-
 
 class Numbers:
     """Yields its messages."""
