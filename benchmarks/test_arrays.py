@@ -1,4 +1,4 @@
-"""NumPy arrays of 630 kB between threads, pickled and by reference."""
+"""NumPy arrays of 630 kB between threads, copied and by reference."""
 
 import sys
 
@@ -7,18 +7,21 @@ from baselines import original_pickling_twice
 from memory import measure
 from ours import ours, ours_by_reference
 from timing import messages_per_s
-from workloads import arrays, small_messages
+from workloads import arrays, arrays_in_objects, small_messages
 
 from ctapipe.pipeline import ConfigurationError
 
 
-def test_pickled_arrays(compare, size):
+@pytest.mark.parametrize(
+    ("bar", "workload"), [("arrays.original", arrays), ("arrays.objects", arrays_in_objects)]
+)
+def test_copied_arrays(compare, size, bar, workload):
     n_ours, n_theirs = size(2_000, 20_000), size(100, 500)
     compare(
-        "arrays.original",
+        bar,
         lambda: (
-            messages_per_s(ours, arrays(n_ours)),
-            messages_per_s(original_pickling_twice, arrays(n_theirs)),
+            messages_per_s(ours, workload(n_ours)),
+            messages_per_s(original_pickling_twice, workload(n_theirs)),
         ),
     )
 

@@ -18,6 +18,7 @@ __all__ = [
     "Pass",
     "Workload",
     "arrays",
+    "arrays_in_objects",
     "five_ms_of_python",
     "one_at_a_time",
     "pure_python",
@@ -91,6 +92,14 @@ class Found:
     energy_tev: float
 
 
+@dataclasses.dataclass
+class Image:
+    """What a step may have read of an event: it has to be pickled, but for its pixels."""
+
+    event_id: int
+    pixels: np.ndarray
+
+
 def small_messages(n):
     """Whole numbers through steps that do nothing: they need no pickle."""
     return _workload(n, range(n), Pass)
@@ -102,8 +111,13 @@ def small_objects(n):
 
 
 def arrays(n):
-    """The same array again and again through steps that do nothing."""
+    """The same array again and again through steps that do nothing: it needs no pickle."""
     return _workload(n, itertools.repeat(ARRAY, n), Pass)
+
+
+def arrays_in_objects(n):
+    """The same in an object, which needs a pickle."""
+    return _workload(n, (Image(i, ARRAY) for i in range(n)), Pass)
 
 
 def waiting(n):

@@ -11,6 +11,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import pickle
+from pickle import PickleBuffer
+
+from numpy import ndarray
 
 from ._buffers import BufferPool
 from .errors import RunEnded
@@ -431,7 +434,7 @@ cdef class Channel:
         if self.leave is not None and self.leave[step]:
             self.send_body(step, message)
         else:
-            payload = message if by_reference else plain_copy(message)
+            payload = message if by_reference else plain_copy(message, self.pool)
             if payload is NOT_PLAIN:
                 self.send_pickle(step, message)
             else:
@@ -565,10 +568,10 @@ cdef inline bint is_plain(value) noexcept:
     )
 
 
-cdef object plain_copy(message):
+cdef object plain_copy(message, pool):
     """What arrives of a message that is simple enough to do without a pickle, else `NOT_PLAIN`.
 
-    Plain values, and a tuple, list or dict of nothing but such.
+    Plain values, arrays of numbers, and a tuple, list or dict of nothing but such.
     """
     kind = type(message)
     if is_plain(message):
@@ -576,19 +579,62 @@ cdef object plain_copy(message):
     if kind is tuple:
         for value in <tuple> message:
             if not is_plain(value):
-                return NOT_PLAIN
+                copied = plain_list(list(<tuple> message), pool)
+                return copied if copied is NOT_PLAIN else tuple(<list> copied)
         return message
     if kind is list:
-        for value in <list> message:
-            if not is_plain(value):
-                return NOT_PLAIN
-        return (<list> message)[:]
+        return plain_list((<list> message)[:], pool)
     if kind is dict:
-        for key, value in (<dict> message).items():
-            if not (is_plain(key) and is_plain(value)):
+        return plain_dict((<dict> message).copy(), pool)
+    return plain_array(message, pool)
+
+
+cdef object plain_list(list values, pool):
+    cdef Py_ssize_t i
+    cdef dict copies = None
+    for i in range(len(values)):
+        value = values[i]
+        if not is_plain(value):
+            if copies is None:
+                copies = {}
+            values[i] = plain_element(value, copies, pool)
+            if values[i] is NOT_PLAIN:
                 return NOT_PLAIN
-        return (<dict> message).copy()
-    return NOT_PLAIN
+    return values
+
+
+cdef object plain_dict(dict values, pool):
+    cdef dict copies = None
+    for key, value in values.items():
+        if not is_plain(key):
+            return NOT_PLAIN
+        if not is_plain(value):
+            if copies is None:
+                copies = {}
+            copied = values[key] = plain_element(value, copies, pool)
+            if copied is NOT_PLAIN:
+                return NOT_PLAIN
+    return values
+
+
+cdef object plain_element(value, dict copies, pool):
+    # As in a pickle, what is one array in the message stays one; the original lives on in
+    # the message, so its id is its own.
+    copied = copies.get(id(value))
+    if copied is None:
+        copied = copies[id(value)] = plain_array(value, pool)
+    return copied
+
+
+cdef object plain_array(array, pool):
+    if type(array) is not ndarray:
+        return NOT_PLAIN
+    dtype = array.dtype
+    if dtype.isbuiltin != 1 or dtype.kind not in "biufc" or not array.flags.c_contiguous:
+        return NOT_PLAIN
+    if array.nbytes < SMALLEST_BUFFER:
+        return array.copy()
+    return ndarray(array.shape, dtype, pool.copy(PickleBuffer(array).raw()))
 
 
 cdef inline object take_payload(zmq_msg_t *message):

@@ -189,9 +189,20 @@ def test_no_reference_is_kept_when_a_step_fails(after):
     assert alive == 0
 
 
+ARRAYS_IN_MESSAGES = st.sampled_from(
+    [
+        np.arange(10),
+        np.array(7.5),
+        np.ones(600, dtype=complex),
+        np.asfortranarray(np.ones((20, 30))),
+        np.ones(1800)[::3],
+        np.zeros(600, dtype=[("energy", "f8"), ("tel_id", "i2")]),
+        np.arange("2026-11-01", "2026-11-09", dtype="M8[D]"),
+    ]
+)
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 MESSAGES = st.recursive(
-    ATOMS | st.binary(),
+    ATOMS | st.binary() | ARRAYS_IN_MESSAGES,
     lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(ATOMS, inner),
 )
 
@@ -199,10 +210,22 @@ MESSAGES = st.recursive(
 @given(MESSAGES)
 def test_what_arrives_is_what_a_pickle_would_make(message):
     sent, *received = hand_over(message)
+    expected = pickle.loads(pickle.dumps(sent))
     for copy in received:
-        assert repr(copy) == repr(pickle.loads(pickle.dumps(sent)))
-    mutable = [copy for copy in (sent, *received) if isinstance(copy, list | dict)]
+        assert repr(copy) == repr(expected)
+        np.testing.assert_equal(copy, expected)
+    mutable = [copy for copy in (sent, *received) if isinstance(copy, list | dict | np.ndarray)]
     assert len({id(copy) for copy in mutable}) == len(mutable)
+
+
+@pytest.mark.parametrize("collection", [list, tuple, lambda arrays: dict(enumerate(arrays))])
+@pytest.mark.parametrize("size", [10, 10_000])
+def test_what_is_one_array_in_a_message_stays_one(collection, size):
+    array = np.arange(size)
+    for received in hand_over(collection([array, "text", array, array.copy()]))[1:]:
+        assert received[0] is received[2]
+        assert not np.shares_memory(received[0], received[3])
+        assert not np.shares_memory(received[0], array)
 
 
 @pytest.mark.parametrize("value", [2**70, 0.1, "text" * 3000, b"bytes" * 3000, True])
