@@ -19,6 +19,7 @@ class Channel:
         bodies: Bodies | None = None,
         leave: bytes | None = None,
         is_process: bool = False,
+        in_batches: bool = True,
     ) -> None: ...
     @property
     def event(self) -> int: ...

@@ -11,6 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import pickle
+import threading
 from pickle import PickleBuffer
 
 from numpy import ndarray
@@ -52,11 +53,15 @@ from _wire cimport (
     flag_is_up,
     send_soon,
     set_count,
+    set_flag,
     soon_greater,
     wire_counts,
     wire_flags,
     wire_header,
 )
+
+cdef extern from "<unistd.h>" nogil:
+    int usleep(unsigned int)
 
 cdef extern from "Python.h":
     object PyObject_Vectorcall(object, PyObject **, size_t, object)
@@ -73,7 +78,10 @@ cdef enum:
     # How many jobs are acknowledged together.
     MOST_AT_ONCE = 16
 
-# How long an acknowledgement may be held back, and a producer's busy time, ns.
+    # How long what ended jobs have sent is held back behind another, in a process, µs.
+    LATEST_US = 1000
+
+# For how many ns of work an acknowledgement may be held back, and a producer's busy time.
 cdef uint64_t LONGEST_WAIT = 20_000
 cdef uint64_t LONGEST_SILENCE = 10_000_000
 
@@ -138,6 +146,9 @@ cdef class Channel:
     is_process : bool
         Whether what a job sends is to arrive together with its acknowledgement, or not at
         all, and whether the router is in another process.
+    in_batches : bool
+        Whether the acknowledgement of quick jobs may wait for that of the next one, in a
+        thread: if no step waits for it.
     """
 
     cdef object router
@@ -152,6 +163,7 @@ cdef class Channel:
     cdef uint64_t current_event
     # Of the jobs that are not acknowledged yet, ns.
     cdef uint64_t began
+    cdef uint64_t ended
     cdef uint64_t blocked
     cdef uint32_t n_ended
     cdef LargeBuffers large_buffers
@@ -159,10 +171,19 @@ cdef class Channel:
     cdef object bodies
     cdef bytes leave
     cdef readonly bint is_process
+    cdef bint in_batches
     # What the jobs have sent that are not acknowledged yet, and how much of it is of those
     # that have ended.
     cdef list held_back
     cdef Py_ssize_t n_complete
+    # Guards the socket and what is held back, in a process, between the worker's thread and
+    # the one that flushes what is held back for too long.
+    cdef cython.pymutex lock
+    cdef object flusher
+    cdef object something_held
+    cdef bint is_watched
+    cdef uint64_t n_flushed
+    cdef int closing
 
     def __cinit__(
         self,
@@ -174,6 +195,7 @@ cdef class Channel:
         bodies=None,
         bytes leave=None,
         bint is_process=False,
+        bint in_batches=True,
     ):
         cdef size_t jobs, outgoing, counts, flags
         jobs, outgoing, counts, flags = router.connect(step, send_ahead)
@@ -189,6 +211,7 @@ cdef class Channel:
         self.bodies = bodies
         self.leave = leave
         self.is_process = is_process
+        self.in_batches = in_batches
         self.held_back = []
 
     def __dealloc__(self):
@@ -197,12 +220,21 @@ cdef class Channel:
     def open(self):
         """Make the calling thread the one that may send."""
         self.owner = PyThread_get_thread_ident()
+        if self.is_process:
+            self.something_held = threading.Semaphore(0)
+            self.flusher = threading.Thread(target=self.flush_late, name="flusher", daemon=True)
+            self.flusher.start()
 
     def close(self):
         """Close the sockets; to be called once no thread uses the channel any more."""
         cdef zmq_msg_t left
         if self.jobs is NULL:
             return
+        if self.flusher is not None:
+            set_flag(&self.closing, 1)
+            self.something_held.release()
+            self.flusher.join()
+            self.flusher = None
         zmq_msg_init(&left)
         while zmq_msg_recv(&left, self.jobs, ZMQ_DONTWAIT) >= 0:
             self.drop_payload(&left)
@@ -254,20 +286,24 @@ cdef class Channel:
         zmq_msg_init(&message)
         # Not more than it: a message can be there before it is counted.
         if count_of(&self.counts.given) <= self.n_received:
-            self.flush_acknowledgement()
+            if self.is_process:
+                with self.lock:
+                    self.flush_acknowledgement(now())
+            else:
+                self.flush_acknowledgement(now())
             if flag_is_up(&self.flags.discarding):
                 return STOP
             if not block:
                 raise BlockingIOError("no job yet")
             with nogil:
                 soon_greater(&self.counts.given, self.n_received)
-        # From another process it can be counted before it is there.
-        rc = zmq_msg_recv(&message, self.jobs, ZMQ_DONTWAIT)
-        if rc < 0 and zmq_errno() in (EAGAIN, EINTR):
-            with nogil:
-                rc = zmq_msg_recv(&message, self.jobs, 0)
-                while rc < 0 and zmq_errno() == EINTR:
-                    rc = zmq_msg_recv(&message, self.jobs, 0)
+        if self.is_process:
+            with self.lock:
+                rc = self.receive_frame(&message)
+                self.begin_job()
+        else:
+            rc = self.receive_frame(&message)
+            self.begin_job()
         if rc < 0:
             if zmq_errno() == ETERM:
                 return STOP
@@ -282,9 +318,6 @@ cdef class Channel:
             return STOP
         payload = take_payload(&message)
         zmq_msg_close(&message)
-        if self.n_ended == 0:
-            self.blocked = 0
-            self.began = now()
         if mark == WIRE_OBJECT:
             return payload
         if mark == WIRE_PICKLE:
@@ -295,6 +328,22 @@ cdef class Channel:
             return self.bodies.unpack(payload)
         pickled, buffers = payload
         return loads(pickled, buffers=buffers)
+
+    cdef int receive_frame(self, zmq_msg_t *message) except? -1:
+        # From another process it can be counted before it is there.
+        cdef int rc = zmq_msg_recv(message, self.jobs, ZMQ_DONTWAIT)
+        if rc < 0 and zmq_errno() in (EAGAIN, EINTR):
+            with nogil:
+                rc = zmq_msg_recv(message, self.jobs, 0)
+                while rc < 0 and zmq_errno() == EINTR:
+                    rc = zmq_msg_recv(message, self.jobs, 0)
+        return rc
+
+    cdef int begin_job(self) except -1:
+        if self.n_ended == 0:
+            self.blocked = 0
+            self.began = now()
+        return 0
 
     cdef int drop_payload(self, zmq_msg_t *message) except -1:
         cdef wire_header *header = <wire_header *> zmq_msg_data(message)
@@ -307,7 +356,8 @@ cdef class Channel:
     def acknowledge(self, bint failed=False, bint skipped=False):
         """Tell the router that the job in hand has ended.
 
-        Those of quick jobs go together, as long as there is a next one.
+        Those of quick jobs go together, as long as there is a next one. What such a job has
+        sent in a process arrives a millisecond later at most, however slow the next one is.
 
         Parameters
         ----------
@@ -322,18 +372,32 @@ cdef class Channel:
             How many jobs have ended that the router has not been told of yet.
         """
         cdef int mark = WIRE_FAILED if failed else WIRE_SKIPPED if skipped else 0
+        if not self.is_process:
+            self.end_job(mark)
+            return self.n_ended
+        with self.lock:
+            self.end_job(mark)
+            if self.n_ended and not self.is_watched:
+                self.is_watched = True
+                self.something_held.release()
+            return self.n_ended
+
+    cdef int end_job(self, int mark) except -1:
+        cdef uint64_t time = now()
         self.n_ended += not self.is_producer
         self.n_complete = len(self.held_back)
+        self.ended = time
         if (
             mark
+            or not self.in_batches
             or self.n_ended == MOST_AT_ONCE
             or count_of(&self.counts.given) <= self.n_received
-            or now() - self.began - self.blocked > LONGEST_WAIT
+            or time - self.began - self.blocked > LONGEST_WAIT
         ):
-            self.flush_acknowledgement(mark)
-        return self.n_ended
+            self.flush_acknowledgement(time, mark)
+        return 0
 
-    cdef int flush_acknowledgement(self, int mark=0) except -1:
+    cdef int flush_acknowledgement(self, uint64_t time, int mark=0) except -1:
         cdef wire_header header
         if self.n_ended == 0 and not mark:
             return 0
@@ -341,13 +405,33 @@ cdef class Channel:
         header.kind = WIRE_ACKNOWLEDGE
         header.mark = mark
         header.jobs = self.n_ended
-        header.value = now() - self.began - self.blocked
+        header.value = time - self.began - self.blocked
         self.n_ended = 0
         # What comes after it is not counted again.
-        self.began += header.value + self.blocked
+        self.began = time
         self.blocked = 0
+        self.n_flushed += 1
         self.send_complete()
         return self.send_header(&header)
+
+    def flush_late(self):
+        """Flush what is held back behind a slow job; until `close`, in a thread of its own."""
+        cdef uint64_t n_flushed
+        while True:
+            self.something_held.acquire()
+            with nogil:
+                n_flushed = count_of(&self.n_flushed)
+                usleep(LATEST_US)
+                while count_of(&self.n_flushed) != n_flushed and not flag_is_up(&self.closing):
+                    n_flushed = count_of(&self.n_flushed)
+                    usleep(LATEST_US)
+            if flag_is_up(&self.closing):
+                return
+            with self.lock:
+                self.is_watched = False
+                # The job that runs has begun when the one before it ended.
+                self.flush_acknowledgement(self.ended)
+                self.blocked = 0
 
     cdef int send_complete(self) except -1:
         """Send what ended jobs have sent, as the first parts of what ends it."""
@@ -363,27 +447,32 @@ cdef class Channel:
 
     def forget_job(self):
         """Take back what a job has sent that failed, in a process; from a thread it has gone."""
-        for _, _, body in self.held_back[self.n_complete:]:
-            self.bodies.drop(body)
-        del self.held_back[self.n_complete:]
+        if not self.is_process:
+            return
+        with self.lock:
+            for _, _, body in self.held_back[self.n_complete:]:
+                self.bodies.drop(body)
+            del self.held_back[self.n_complete:]
 
     def ready(self):
         """Tell the router that jobs can come, from a process."""
         cdef wire_header header
         memset(&header, 0, sizeof(header))
         header.kind = WIRE_READY
-        self.send_header(&header)
+        with self.lock:
+            self.send_header(&header)
 
     def goodbye(self):
         """Tell the router that nothing will follow."""
         cdef wire_header header
-        if self.is_producer:
-            self.report_busy_time()
-        else:
-            self.flush_acknowledgement()
         memset(&header, 0, sizeof(header))
         header.kind = WIRE_GOODBYE
-        self.send_header(&header)
+        with self.lock:
+            if self.is_producer:
+                self.report_busy_time()
+            else:
+                self.flush_acknowledgement(now())
+            self.send_header(&header)
 
     # ------------------------------------------------------------ sending
 
@@ -491,7 +580,8 @@ cdef class Channel:
         pickled = self.pickled(message)
         body = self.bodies.pack(pickled, self.large_buffers.take() or [])
         if self.is_process:
-            self.held_back.append((step, self.current_event, body))
+            with self.lock:
+                self.held_back.append((step, self.current_event, body))
             return 0
         self.current_event += self.is_producer
         self.fill_with_body(&frame, step, self.current_event, body)

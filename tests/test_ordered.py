@@ -58,6 +58,36 @@ def test_the_order_of_the_producer(ordered):
     assert (received == list(range(20))) is ordered
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_what_quick_jobs_made_is_not_held_up_by_a_slow_one(executor, ordered, tmp_path):
+    """Although the worker has the slow job in hand before the quick ones end."""
+    arrived, n_quick = tmp_path / "arrived", 200
+
+    class Quick:
+        def run(self, number):
+            deadline = time.monotonic() + 10
+            while number == n_quick and not arrived.exists():
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the quick ones have not arrived")
+                time.sleep(0.001)
+            return number
+
+    class Collect:
+        def run(self, number):
+            if number == n_quick - 1:
+                arrived.touch()
+
+    run(
+        [
+            numbers(n_quick + 1),
+            {"class": Quick, "prefetch": 100},
+            {"class": Collect, "ordered": ordered},
+        ],
+        executor=executor,
+    )
+
+
 @pytest.mark.parametrize("limit", [1, 2, 100, -1])
 def test_the_producer_waits_while_many_wait_for_their_turn(limit):
     """Not a worker, because it could be the one that has the first event."""

@@ -269,6 +269,7 @@ class Parallel(Executor):
             pool=pool,
             bodies=bodies,
             leave=bytes(self._in_process),
+            in_batches=not any(spec.ordered for spec in self.graph.steps),
         )
 
     def _send(self, channel: Channel, head: int, index: int) -> Send:
