@@ -26,30 +26,31 @@ def serve(connection: Connection) -> None:
     Parameters
     ----------
     connection : multiprocessing.connection.Connection
-        To the main process. It first sends the path of modules, and what worker processes
-        are to be made of, pickled; then, for each worker, its index and endpoint, and a
-        handle of its own connection. It is told of every process that has started or
-        ended.
+        To the main process. It first sends the path of modules and the command line, and
+        what worker processes are to be made of, pickled; then, for each worker, its index
+        and endpoint, and a handle of its own connection. It is told of every process that
+        has started or ended.
     """
     # The main process decides what an interrupt means, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        sys.path[:] = connection.recv()
+        sys.path[:], sys.argv[:] = connection.recv()
         setup = pickle.loads(connection.recv_bytes())
     except EOFError:
         return
     except BaseException as error:
-        connection.send(("failed", "".join(traceback.format_exception_only(error)).strip()))
+        with contextlib.suppress(OSError):
+            connection.send(("failed", "".join(traceback.format_exception_only(error)).strip()))
         return
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    connection.send(("ready",))
     indices: dict[int, int] = {}
     with contextlib.suppress(EOFError, OSError):
+        connection.send(("ready",))
         while True:
             ready = wait([connection, wake_read])
             if wake_read in ready:

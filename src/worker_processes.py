@@ -184,7 +184,7 @@ class WorkerProcesses:
         theirs.close()
         self._connection = Connection(ours.detach())
         with contextlib.suppress(OSError):
-            self._connection.send(list(sys.path))
+            self._connection.send((list(sys.path), list(sys.argv)))
             self._connection.send_bytes(setup)
         self._thread.start()
 

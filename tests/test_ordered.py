@@ -134,22 +134,29 @@ def graphs(draw):
         )
         if names[i + 1] not in followers:
             followers.append(names[i + 1])
-        stages.append(
-            {
-                "name": names[i],
-                "next_steps": followers,
+        n_before = sum(names[i] in stage["next_steps"] for stage in stages)
+        if n_before == 1 and draw(st.booleans()):
+            how = {"chained": True}
+        else:
+            how = {
                 "nb_thread": draw(st.integers(1, 3)),
                 "queue_limit": draw(st.sampled_from([1, 2, 10, -1])),
                 "ordered": draw(st.booleans()),
                 **draw(st.sampled_from([{}, {"prefetch": 1}, {"prefetch": 7}])),
             }
-        )
+        stages.append({"name": names[i], "next_steps": followers, **how})
     consumer = {
         "name": "END",
         "queue_limit": draw(st.sampled_from([1, 3, 100])),
         "ordered": draw(st.booleans()),
     }
-    return stages, consumer, draw(st.integers(0, 60)), draw(st.integers(0, 1000))
+    return {
+        "stages": stages,
+        "consumer": consumer,
+        "n_events": draw(st.integers(0, 60)),
+        "seed": draw(st.integers(0, 1000)),
+        "fails_per_mille": draw(st.sampled_from([0, 100])),
+    }
 
 
 @settings(max_examples=80, deadline=None)
@@ -165,7 +172,7 @@ def test_random_graphs_of_processes_keep_the_order_and_end(graph):
 
 
 def check(graph, executor):
-    stages, consumer, n_events, seed = graph
+    stages, consumer, seed = graph["stages"], graph["consumer"], graph["seed"]
     arrived = {conf["name"]: [] for conf in [*stages, consumer]}
 
     def receive(step, message):
@@ -173,11 +180,13 @@ def check(graph, executor):
 
     class Producer:
         def run(self):
-            yield from ((number,) for number in range(n_events))
+            yield from ((number,) for number in range(graph["n_events"]))
 
     class Stage:
         def run(self, message):
             receive(self.name, message)
+            if pseudo_random(seed, self.name, message) < graph["fails_per_mille"]:
+                raise ValueError(message)
             if pseudo_random(seed, message, self.name) < 100:
                 time.sleep(0.0005)
             for follower in self.next_steps:
@@ -198,21 +207,25 @@ def check(graph, executor):
                     "producer_conf": {"name": "START", "class": Producer, "next_steps": "S0"},
                     "stagers_conf": [{"class": Stage, **conf} for conf in stages],
                     "consumer_conf": {"class": Consumer, **consumer},
+                    "on_error": "skip",
                 }
             },
             executor=executor,
         )
-        assert summary["events"] == {"sent": n_events, "finished": n_events}
-        return {step: sorted(messages) for step, messages in arrived.items()}
+        return {step: sorted(messages) for step, messages in arrived.items()}, summary
 
-    expected = run_graph("sequential")
-    received = run_graph(executor)
+    expected, baseline = run_graph("sequential")
+    received, summary = run_graph(executor)
+    assert summary["events"] == baseline["events"]
+    for step, same in zip(summary["steps"], baseline["steps"], strict=True):
+        for counter in ("received", "done", "failed", "sent"):
+            assert step[counter] == same[counter]
     # What the stages in other processes receive is not noted here.
     seen = [consumer] if executor == "processes" else [*stages, consumer]
     for conf in seen:
         assert received[conf["name"]] == expected[conf["name"]]
         # Several workers receive in order, but note it in any.
-        if conf["ordered"] and conf.get("nb_thread", 1) == 1:
+        if conf.get("ordered") and conf.get("nb_thread", 1) == 1:
             events = [message[0] for message in arrived[conf["name"]]]
             assert events == sorted(events)
 

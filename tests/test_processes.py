@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
@@ -52,6 +54,21 @@ def run_processes(*steps, **options):
             }
         }
     )
+
+
+def is_alive(pid):
+    # Where nobody reaps orphans, they stay as zombies.
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for_end(pid):
+    deadline = time.monotonic() + 60
+    while is_alive(pid):
+        assert time.monotonic() < deadline
+        os.sched_yield()
 
 
 def left_behind():
@@ -283,6 +300,15 @@ def test_a_message_that_kills_every_process_is_given_up(retries):
         run_processes(numbers(), {"class": Poison, "nb_process": 2}, collector(), retries=retries)
 
 
+def test_every_message_once_whoever_is_killed():
+    soak = Path(__file__).with_name("soak.py")
+    command = [sys.executable, soak, "--messages=20000", "--pause=0.05"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "20000 messages arrived, 20000 of them different, in order" in result.stdout
+    assert " 0 processes killed" not in result.stdout
+
+
 def test_a_message_that_kills_every_process_can_be_skipped():
     collect = collector()
     summary = run_processes(
@@ -335,6 +361,8 @@ class Endless:
 
 class Stage:
     def run(self, number):
+        if number > 1000:
+            time.sleep(float(sys.argv[1]))
         return number, os.getpid()
 
 class Consumer:
@@ -349,11 +377,13 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def endless(tmp_path):
+def endless(tmp_path, request):
+    """A program that runs a pipeline without end, and the process of one of its workers."""
+    job_s = getattr(request, "param", 0)
     script = tmp_path / "endless.py"
     script.write_text(textwrap.dedent(SCRIPT))
     with subprocess.Popen(
-        [sys.executable, script],
+        [sys.executable, script, str(job_s)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -373,13 +403,33 @@ def test_an_interrupt_lets_what_was_sent_run_out(endless):
     assert "killed" not in errors
 
 
+@pytest.mark.parametrize("endless", [1000], indirect=True)
+def test_a_second_interrupt_ends_processes_in_the_middle_of_a_job(endless):
+    process, worker = endless
+    process.send_signal(signal.SIGINT)
+    assert "no more events are read" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    assert not is_alive(worker)
+
+
+def test_the_end_of_what_workers_are_forked_from_ends_the_run(endless):
+    process, worker = endless
+    server = psutil.Process(worker).parent()
+    assert server.ppid() == process.pid
+    server.kill()
+    _, errors = process.communicate(timeout=60)
+    assert "the process that they are forked from has died" in errors
+    wait_for_end(worker)
+
+
 def test_workers_end_with_the_main_process_and_the_next_run_tidies_up(endless):
     process, worker = endless
     process.kill()
     process.wait()
     # Its end closes what they read from.
-    while Path(f"/proc/{worker}").exists():
-        os.sched_yield()
+    wait_for_end(worker)
     collect = collector()
     run_processes(numbers(10), Square, collect)
     assert len(collect.received) == 10
