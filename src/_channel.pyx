@@ -75,14 +75,17 @@ cdef tuple KEYWORDS = ("buffer_callback",)
 cdef Py_ssize_t SMALLEST_BUFFER = 4096
 
 cdef enum:
-    # How many jobs are acknowledged together.
+    # How many jobs are acknowledged together, in a thread and in a process.
     MOST_AT_ONCE = 16
+    MOST_AT_ONCE_IN_A_PROCESS = 64
 
     # How long what ended jobs have sent is held back behind another, in a process, µs.
     LATEST_US = 1000
 
-# For how many ns of work an acknowledgement may be held back, and a producer's busy time.
+# For how many ns of work an acknowledgement may be held back, in a thread and in a process,
+# and a producer's busy time.
 cdef uint64_t LONGEST_WAIT = 20_000
+cdef uint64_t LONGEST_WAIT_IN_A_PROCESS = 100_000
 cdef uint64_t LONGEST_SILENCE = 10_000_000
 
 
@@ -172,6 +175,8 @@ cdef class Channel:
     cdef bytes leave
     cdef readonly bint is_process
     cdef bint in_batches
+    cdef uint32_t most_at_once
+    cdef uint64_t longest_wait
     # What the jobs have sent that are not acknowledged yet, and how much of it is of those
     # that have ended.
     cdef list held_back
@@ -212,6 +217,8 @@ cdef class Channel:
         self.leave = leave
         self.is_process = is_process
         self.in_batches = in_batches
+        self.most_at_once = MOST_AT_ONCE_IN_A_PROCESS if is_process else MOST_AT_ONCE
+        self.longest_wait = LONGEST_WAIT_IN_A_PROCESS if is_process else LONGEST_WAIT
         self.held_back = []
 
     def __dealloc__(self):
@@ -390,9 +397,9 @@ cdef class Channel:
         if (
             mark
             or not self.in_batches
-            or self.n_ended == MOST_AT_ONCE
+            or self.n_ended == self.most_at_once
             or count_of(&self.counts.given) <= self.n_received
-            or time - self.began - self.blocked > LONGEST_WAIT
+            or time - self.began - self.blocked > self.longest_wait
         ):
             self.flush_acknowledgement(time, mark)
         return 0
