@@ -21,11 +21,17 @@ class Pipeline(Component):
     """What a step sees as its parent: the step's configuration, and where it logs.
 
     It has the name of the section that a step's options may stand in.
+
+    Attributes
+    ----------
+    shared : dict
+        What the steps of a run that are in one process share; empty at first.
     """
 
-    def __init__(self, spec: StepSpec, log: logging.Logger) -> None:
+    def __init__(self, spec: StepSpec, log: logging.Logger, shared: dict[str, Any]) -> None:
         super().__init__(config=spec.config)
         self.log = log
+        self.shared = shared
 
 
 class Step:
@@ -45,6 +51,8 @@ class Step:
         The pipeline's log.
     warned : set of str
         The names of the steps that a warning was given for; shared by all steps.
+    shared : dict
+        What a `ctapipe.core.Component` has as ``parent.shared``.
 
     Raises
     ------
@@ -59,6 +67,7 @@ class Step:
         send: Send,
         log: logging.Logger,
         warned: set[str],
+        shared: dict[str, Any],
     ) -> None:
         self.name = spec.name
         self._graph = graph
@@ -66,7 +75,7 @@ class Step:
         self._log = log
         if issubclass(spec.step_class, Component):
             # Kept, because a Component refers to its parent weakly.
-            self._parent = Pipeline(spec, log)
+            self._parent = Pipeline(spec, log, shared)
             self._user_step = spec.step_class(parent=self._parent)
         elif issubclass(spec.step_class, Configurable):
             self._user_step = spec.step_class(config=spec.config)
@@ -171,9 +180,10 @@ def create_steps(
     steps = []
     refused: dict[str, None] = {}
     warned: set[str] = set()
+    shared: dict[str, Any] = {}
     for spec, send in specs_and_sends:
         try:
-            steps.append(Step(graph, spec, send, log, warned))
+            steps.append(Step(graph, spec, send, log, warned, shared))
         except (TraitError, ToolConfigurationError) as error:
             refused[f"step {spec.name!r}: {error}"] = None
         except Exception as error:

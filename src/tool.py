@@ -137,11 +137,9 @@ class Pipeline(Tool):
             config.merge(read_configuration(path))
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
         classes = configured_classes(config)
-        self.classes += [
-            step_class
-            for step_class in dict.fromkeys(classes.values())
-            if step_class is not None and issubclass(step_class, Configurable)
-        ]
+        for step_class in dict.fromkeys(classes.values()):
+            if step_class is not None and issubclass(step_class, Configurable):
+                self._add_to_command_line(step_class)
 
         others, step_options = take_step_options(arguments, classes)
         sections = [*classes, *(configurable.__name__ for configurable in self.classes)]
@@ -209,6 +207,14 @@ class Pipeline(Tool):
     def get_current_config(self) -> dict[str, Any]:
         """The values of the pipeline's options, and the sections of its steps."""
         return {**self.config, **super().get_current_config()}
+
+    def _add_to_command_line(self, step_class: Any) -> None:
+        self.classes += [step_class, *getattr(step_class, "classes", [])]
+        self.aliases |= getattr(step_class, "aliases", {})
+        for name, (options, what) in getattr(step_class, "flags", {}).items():
+            # A flag of this tool keeps its own meaning as well.
+            own, _ = self.flags.get(name, ({}, ""))
+            self.flags[name] = ({**own, **options}, what)
 
     def _parse(self, arguments: list[str]) -> list[str]:
         # Unwrapped, because the wrapper turns a wrong value into the exit code 1.
