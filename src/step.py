@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ctapipe.core import Component, ToolConfigurationError
+from ctapipe.exceptions import OptionalDependencyMissing
 from traitlets import TraitError
 from traitlets.config import Configurable
 
@@ -15,6 +16,9 @@ from .graph import Graph, StepSpec
 __all__ = ["Send", "Step", "create_steps"]
 
 Send = Callable[[int, Any], None]
+
+# What a class or an `init` raises for what the user can put right.
+OF_THE_USER = (ToolConfigurationError, TraitError, OptionalDependencyMissing)
 
 
 class Pipeline(Component):
@@ -130,7 +134,7 @@ class Step:
         """
         if isinstance(error, StepError):
             return error
-        if call == "init" and isinstance(error, ToolConfigurationError | TraitError):
+        if call == "init" and isinstance(error, OF_THE_USER):
             return ConfigurationError([f"step {self.name!r}: {error}"])
         if call == "receive":
             what = f"could not receive a message ({type(error).__name__})"
@@ -184,7 +188,7 @@ def create_steps(
     for spec, send in specs_and_sends:
         try:
             steps.append(Step(graph, spec, send, log, warned, shared))
-        except (TraitError, ToolConfigurationError) as error:
+        except OF_THE_USER as error:
             refused[f"step {spec.name!r}: {error}"] = None
         except Exception as error:
             raise StepError(spec.name, f"raised {type(error).__name__} when created") from error

@@ -136,6 +136,7 @@ class Pipeline(Tool):
         for path in files:
             config.merge(read_configuration(path))
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
+        config = _with_options_of_process(config)
         classes = configured_classes(config)
         for step_class in dict.fromkeys(classes.values()):
             if step_class is not None and issubclass(step_class, Configurable):
@@ -243,6 +244,15 @@ class Pipeline(Tool):
         if self.summary is not None:
             self.summary.write_text(json.dumps(summary, indent=2) + "\n")
             Provenance().add_output_file(self.summary, role="Pipeline Summary", add_meta=False)
+
+
+def _with_options_of_process(config: Config) -> Config:
+    """With what a configuration of ``ctapipe-process`` says of tools in general."""
+    section = config.get("ProcessorTool", {})
+    options = Tool.class_trait_names(config=True)
+    merged = Config({"Tool": {name: section[name] for name in options if name in section}})
+    merged.merge(config)
+    return merged
 
 
 def main() -> None:

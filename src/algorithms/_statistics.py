@@ -1,6 +1,6 @@
 """How many images and events met each quality criterion, counted by several workers."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table

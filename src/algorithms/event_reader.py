@@ -53,14 +53,11 @@ class EventReader(ProcessingStep):
         ctapipe.containers.ArrayEventContainer
             An event, in the order of the file.
         """
-        source = self._tool.event_source
-        for event in tqdm(
-            source,
-            desc=type(source).__name__,
-            total=source.max_events,
-            unit="ev",
-            disable=not self._tool.progress_bar,
-        ):
+        source = events = self._tool.event_source
+        if self._tool.progress_bar:
+            name = type(source).__name__
+            events = tqdm(source, desc=name, total=source.max_events, unit="ev")
+        for event in events:
             if self._is_wanted(event) and self._is_triggered(event):
                 if self._drops_r0:
                     event.r0.tel.clear()
