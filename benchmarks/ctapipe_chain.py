@@ -4,6 +4,7 @@ From before the first event is read until the last one is written. Run as a scri
 prints the seconds.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from ctapipe.tools.process import ProcessorTool
 from ctapipe.pipeline import run
 from ctapipe.pipeline.algorithms.event_reader import EventReader
 from ctapipe.pipeline.algorithms.event_writer import EventWriter
+from ctapipe.pipeline.worker_processes import THREAD_COUNTS
 
 __all__ = ["event_loop"]
 
@@ -28,6 +30,9 @@ FILES = {"SimTelEventSource": {"focal_length_choice": "EQUIVALENT"}}
 def event_loop(what, path):
     """Seconds of the event loop, from a new process.
 
+    All compute with one thread per process: threads of BLAS that share two cores with
+    others make it slower, and the figures random.
+
     Parameters
     ----------
     what : {"ctapipe-process", "sequential", "processes"}
@@ -36,7 +41,8 @@ def event_loop(what, path):
         The file with events.
     """
     command = [sys.executable, __file__, what, str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    env = {**os.environ, **dict.fromkeys(THREAD_COUNTS, "1")}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
     return float(done.stdout)
 
 
