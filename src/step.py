@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ctapipe.core import Component, ToolConfigurationError
+from ctapipe.exceptions import OptionalDependencyMissing
 from traitlets import TraitError
 from traitlets.config import Configurable
 
@@ -16,16 +17,25 @@ __all__ = ["Send", "Step", "create_steps"]
 
 Send = Callable[[int, Any], None]
 
+# What a class or an `init` raises for what the user can put right.
+OF_THE_USER = (ToolConfigurationError, TraitError, OptionalDependencyMissing)
+
 
 class Pipeline(Component):
     """What a step sees as its parent: the step's configuration, and where it logs.
 
     It has the name of the section that a step's options may stand in.
+
+    Attributes
+    ----------
+    shared : dict
+        What the steps of a run that are in one process share; empty at first.
     """
 
-    def __init__(self, spec: StepSpec, log: logging.Logger) -> None:
+    def __init__(self, spec: StepSpec, log: logging.Logger, shared: dict[str, Any]) -> None:
         super().__init__(config=spec.config)
         self.log = log
+        self.shared = shared
 
 
 class Step:
@@ -45,6 +55,8 @@ class Step:
         The pipeline's log.
     warned : set of str
         The names of the steps that a warning was given for; shared by all steps.
+    shared : dict
+        What a `ctapipe.core.Component` has as ``parent.shared``.
 
     Raises
     ------
@@ -59,6 +71,7 @@ class Step:
         send: Send,
         log: logging.Logger,
         warned: set[str],
+        shared: dict[str, Any],
     ) -> None:
         self.name = spec.name
         self._graph = graph
@@ -66,7 +79,7 @@ class Step:
         self._log = log
         if issubclass(spec.step_class, Component):
             # Kept, because a Component refers to its parent weakly.
-            self._parent = Pipeline(spec, log)
+            self._parent = Pipeline(spec, log, shared)
             self._user_step = spec.step_class(parent=self._parent)
         elif issubclass(spec.step_class, Configurable):
             self._user_step = spec.step_class(config=spec.config)
@@ -121,7 +134,7 @@ class Step:
         """
         if isinstance(error, StepError):
             return error
-        if call == "init" and isinstance(error, ToolConfigurationError | TraitError):
+        if call == "init" and isinstance(error, OF_THE_USER):
             return ConfigurationError([f"step {self.name!r}: {error}"])
         if call == "receive":
             what = f"could not receive a message ({type(error).__name__})"
@@ -171,10 +184,11 @@ def create_steps(
     steps = []
     refused: dict[str, None] = {}
     warned: set[str] = set()
+    shared: dict[str, Any] = {}
     for spec, send in specs_and_sends:
         try:
-            steps.append(Step(graph, spec, send, log, warned))
-        except (TraitError, ToolConfigurationError) as error:
+            steps.append(Step(graph, spec, send, log, warned, shared))
+        except OF_THE_USER as error:
             refused[f"step {spec.name!r}: {error}"] = None
         except Exception as error:
             raise StepError(spec.name, f"raised {type(error).__name__} when created") from error

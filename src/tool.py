@@ -136,12 +136,11 @@ class Pipeline(Tool):
         for path in files:
             config.merge(read_configuration(path))
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
+        config = _with_options_of_process(config)
         classes = configured_classes(config)
-        self.classes += [
-            step_class
-            for step_class in dict.fromkeys(classes.values())
-            if step_class is not None and issubclass(step_class, Configurable)
-        ]
+        for step_class in dict.fromkeys(classes.values()):
+            if step_class is not None and issubclass(step_class, Configurable):
+                self._add_to_command_line(step_class)
 
         others, step_options = take_step_options(arguments, classes)
         sections = [*classes, *(configurable.__name__ for configurable in self.classes)]
@@ -210,6 +209,14 @@ class Pipeline(Tool):
         """The values of the pipeline's options, and the sections of its steps."""
         return {**self.config, **super().get_current_config()}
 
+    def _add_to_command_line(self, step_class: Any) -> None:
+        self.classes += [step_class, *getattr(step_class, "classes", [])]
+        self.aliases |= getattr(step_class, "aliases", {})
+        for name, (options, what) in getattr(step_class, "flags", {}).items():
+            # A flag of this tool keeps its own meaning as well.
+            own, _ = self.flags.get(name, ({}, ""))
+            self.flags[name] = ({**own, **options}, what)
+
     def _parse(self, arguments: list[str]) -> list[str]:
         # Unwrapped, because the wrapper turns a wrong value into the exit code 1.
         parse = inspect.unwrap(Application.parse_command_line)
@@ -237,6 +244,15 @@ class Pipeline(Tool):
         if self.summary is not None:
             self.summary.write_text(json.dumps(summary, indent=2) + "\n")
             Provenance().add_output_file(self.summary, role="Pipeline Summary", add_meta=False)
+
+
+def _with_options_of_process(config: Config) -> Config:
+    """With what a configuration of ``ctapipe-process`` says of tools in general."""
+    section = config.get("ProcessorTool", {})
+    options = Tool.class_trait_names(config=True)
+    merged = Config({"Tool": {name: section[name] for name in options if name in section}})
+    merged.merge(config)
+    return merged
 
 
 def main() -> None:

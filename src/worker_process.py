@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import gc
 import logging
 import logging.handlers
 import os
@@ -136,6 +137,9 @@ class WorkerSetup:
             thread = WorkerThread(worker.steps[0].name)
 
             def call(name: str, arguments: list[Step]) -> None:
+                if name == "work":
+                    # What modules and steps have made stays: not to be looked through again.
+                    gc.freeze()
                 getattr(worker, name)(*arguments)
                 send("done")
 

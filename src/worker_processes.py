@@ -20,6 +20,13 @@ from .worker import LONGEST_DEAFNESS_S, wait_for
 
 __all__ = ["ProcessWorker", "WorkerProcesses"]
 
+# How many threads libraries compute with. The processes are as many as should compute at a
+# time; threads of their own only wait for one another. What the user has set is kept.
+THREAD_COUNTS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
+)
+
 # How often in a row a replacement may die before it is initialized.
 MOST_FAILED_STARTS = 10
 
@@ -179,7 +186,10 @@ class WorkerProcesses:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "ctapipe.pipeline.fork_server", str(theirs.fileno())]
         self._server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno(), memory_fd]
+            command,
+            stdin=subprocess.DEVNULL,
+            env={**dict.fromkeys(THREAD_COUNTS, "1"), **os.environ},
+            pass_fds=[theirs.fileno(), memory_fd],
         )
         theirs.close()
         self._connection = Connection(ours.detach())

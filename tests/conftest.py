@@ -17,6 +17,19 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("CTAPIPE_PIPELINE_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--full", action="store_true", help="also the tests of whole files, which take minutes"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="only with --full"))
+
+
 @pytest.fixture
 def data_path():
     """The directory with telescope files."""

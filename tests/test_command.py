@@ -352,3 +352,85 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(command, files, tmp_path, a
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.txt").exists()
+
+
+ALIASES = """
+from ctapipe.core import Component
+from ctapipe.core.traits import Bool, Int
+
+
+class Numbers(Component):
+    n = Int(1, help="How many").tag(config=True)
+    aliases = {("n", "number"): "Numbers.n"}
+
+    def run(self):
+        yield from range(self.n)
+
+
+class Same:
+    def run(self, number):
+        return number
+
+
+class Print(Component):
+    loud = Bool(False, help="Whether to shout").tag(config=True)
+    flags = {
+        "loud": ({"Print": {"loud": True}}, "Shout"),
+        "overwrite": ({"Print": {"loud": True}}, "Overwrite, and shout"),
+    }
+
+    def run(self, number):
+        print("LOUD" if self.loud else "quiet", number)
+"""
+
+
+class TestOptionsThatStepsBring:
+    @pytest.fixture
+    def configuration(self, tmp_path):
+        (tmp_path / "steps.py").write_text(ALIASES)
+        path = tmp_path / "aliases.json"
+        steps = [
+            {"name": name.upper(), "module": "steps", "class": name}
+            for name in ("Numbers", "Same", "Print")
+        ]
+        path.write_text(
+            json.dumps(
+                {
+                    "Pipeline": {
+                        "executor": "sequential",
+                        "producer_conf": steps[0],
+                        "stagers_conf": [steps[1]],
+                        "consumer_conf": steps[2],
+                    }
+                }
+            )
+        )
+        return path
+
+    @pytest.mark.parametrize(
+        ("options", "printed"),
+        [
+            (["-n", "2"], "quiet 0\nquiet 1\n"),
+            (["--number=1", "--loud"], "LOUD 0\n"),
+        ],
+    )
+    def test_are_taken(self, options, printed, command, configuration):
+        done = command(f"--config={configuration}", *options)
+        assert (done.returncode, done.stdout) == (0, printed), done.stderr
+
+    def test_flag_keeps_the_meaning_that_it_has_for_the_tool(self, command, configuration):
+        configuration.with_name("summary.json").write_text("{}")
+        options = [f"--config={configuration}", "--summary=summary.json"]
+        assert command(*options).returncode == 2
+        done = command(*options, "--overwrite")
+        assert (done.returncode, done.stdout) == (0, "LOUD 0\n"), done.stderr
+
+    def test_are_in_the_help(self, command, configuration):
+        printed = command(f"--config={configuration}", "--help").stdout
+        assert "-n, --number=" in printed
+        assert "--loud" in printed
+
+    def test_are_unknown_without_the_step(self, command):
+        done = command("--number=3")
+        assert done.returncode == 2
+        assert "unknown option '--number=3'" in done.stderr

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import functools
+import gc
 import threading
 from typing import Any, ClassVar
 
@@ -142,9 +143,12 @@ class Parallel(Executor):
             if self._initialize():
                 self.state = "running"
                 router_thread.start()
+                # What modules and steps have made stays: not to be looked through again.
+                gc.freeze()
                 for worker in self._workers:
                     worker.call("work")
                 wait_for(self._routed)
+            gc.unfreeze()
             if self._processes is not None:
                 self._processes.routed()
             while self._to_finish:
@@ -155,6 +159,7 @@ class Parallel(Executor):
             for worker in self._workers:
                 worker.join()
         except BaseException:
+            gc.unfreeze()
             # Interrupted for the second time: the threads end when their jobs do.
             self._router.discard()
             if self._processes is not None:

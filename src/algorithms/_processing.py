@@ -1,0 +1,154 @@
+"""What the steps of the ctapipe chain have in common: its sections, and what is to be computed."""
+
+import contextlib
+import copy
+import threading
+from typing import Any, ClassVar
+
+from ctapipe.core import Component, Tool, ToolConfigurationError
+from ctapipe.core.traits import Bool, ComponentName, List
+from ctapipe.exceptions import InputMissing
+from ctapipe.io import DataWriter, EventSource, MonitoringSource
+from ctapipe.tools import process
+from traitlets import TraitError
+from traitlets.config import Config
+
+
+class ProcessorTool(Component):
+    """The options that ``ctapipe-process`` has in its section, and what follows from them.
+
+    It is the parent of ctapipe's components, as it is there, so that their sections can
+    stand at the top of the configuration or in this one.
+    """
+
+    progress_bar = Bool(False, help="Show a progress bar of the events that are read").tag(
+        config=True
+    )
+    force_recompute_dl1 = Bool(
+        False, help="Compute DL1 even if it is already present in the input file"
+    ).tag(config=True)
+    force_recompute_dl2 = Bool(
+        False, help="Compute DL2 even if it is already present in the input file"
+    ).tag(config=True)
+    monitoring_source_list = List(
+        ComponentName(MonitoringSource),
+        default_value=[],
+        help="Monitoring sources for the calibration; a later one wins over an earlier one",
+    ).tag(config=True)
+
+    # ctapipe decides what is computed, from the options, the writer and the input.
+    should_calibrate = process.ProcessorTool.should_calibrate
+    should_compute_dl1 = process.ProcessorTool.should_compute_dl1
+    should_compute_dl2 = process.ProcessorTool.should_compute_dl2
+    should_compute_muon_parameters = process.ProcessorTool.should_compute_muon_parameters
+
+    def __init__(self, config: Config, event_source: EventSource | None = None) -> None:
+        super().__init__(config=config)
+        self.event_source = event_source
+        # Its options only: to make one creates the file.
+        self.write = DataWriter.__new__(DataWriter)
+        Component.__init__(self.write, parent=self)
+
+
+class SharedEventSource:
+    """The event source of a run, open as long as a step of this process needs it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stack = contextlib.ExitStack()
+        self._source: EventSource | None = None
+        self._n_users = 0
+
+    def acquire(self, tool: ProcessorTool) -> EventSource:
+        """Open it, unless it is open.
+
+        Parameters
+        ----------
+        tool : ProcessorTool
+            Its parent.
+
+        Raises
+        ------
+        ctapipe.core.ToolConfigurationError
+            If there is no file, or no event source can read it.
+        """
+        with self._lock:
+            if self._source is None:
+                self._source = self._stack.enter_context(_open(tool))
+            self._n_users += 1
+            return self._source
+
+    def release(self) -> None:
+        """Close it after its last user."""
+        with self._lock:
+            self._n_users -= 1
+            if self._n_users == 0:
+                self._source = None
+                self._stack.close()
+
+
+class ProcessingStep(Component):
+    """A step of the ctapipe chain.
+
+    Its options, those of ctapipe's components and those of ``ctapipe-process`` come from
+    the sections that ``ctapipe-process`` has. Its messages are
+    `ctapipe.containers.ArrayEventContainer`.
+    """
+
+    # What it brings to the command line.
+    aliases: ClassVar[dict[Any, str]] = process.ProcessorTool.aliases
+    flags: ClassVar[dict[Any, Any]] = process.ProcessorTool.flags
+    classes: ClassVar[list[type]] = [ProcessorTool, *process.ProcessorTool.classes]
+
+    _tool: Any = None
+
+    def init(self) -> None:
+        """Open the input.
+
+        Raises
+        ------
+        ctapipe.core.ToolConfigurationError
+            If there is no input file, or no event source can read it.
+        """
+        tool = ProcessorTool(self._config_of_chain())
+        tool.log = self.log
+        tool.event_source = self._shared_source().acquire(tool)
+        self._tool = tool
+
+    def finish(self) -> None:
+        """Let the input be closed."""
+        tool, self._tool = self._tool, None
+        if tool is not None:
+            self._shared_source().release()
+
+    def _shared_source(self) -> SharedEventSource:
+        return self.parent.shared.setdefault("event source", SharedEventSource())
+
+    def _config_of_chain(self) -> Config:
+        """The configuration as ``ctapipe-process`` would see it.
+
+        The sections in that of the step win over those at the top.
+        """
+        config = copy.deepcopy(self.config)
+        own = config.pop(type(self).__name__, Config())
+        config.merge({key: value for key, value in own.items() if isinstance(value, Config)})
+        # The options that all tools have are the pipeline's.
+        section = config.get("ProcessorTool", {})
+        for option in Tool.class_trait_names(config=True):
+            section.pop(option, None)
+        return config
+
+
+def _open(tool: ProcessorTool) -> EventSource:
+    advice = "give an event file, --input=FILE"
+    try:
+        return EventSource(parent=tool)
+    except InputMissing:
+        raise ToolConfigurationError(f"EventSource.input_url is not set; {advice}") from None
+    except TraitError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ToolConfigurationError(
+            f"EventSource.input_url: cannot read events: {reason}; {advice}"
+        ) from error
