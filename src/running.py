@@ -21,9 +21,7 @@ __all__ = ["DEFAULT_GUI_ADDRESS", "execute", "run"]
 DEFAULT_GUI_ADDRESS = "localhost:5565"
 
 
-def execute(
-    executor: Executor, gui_address: str, label: str, gui_server_key: str = ""
-) -> None:
+def execute(executor: Executor, gui_address: str, label: str, gui_server_key: str = "") -> None:
     """Run what an executor is made for, with snapshots to a window, until it ends.
 
     Parameters
