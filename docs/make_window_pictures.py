@@ -15,7 +15,8 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QElapsedTimer, Qt, QThread
+from PySide6.QtCore import QElapsedTimer, QThread
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 from ctapipe.pipeline.gui.feed import Feed
@@ -23,6 +24,10 @@ from ctapipe.pipeline.gui.receiver import Receiver
 from ctapipe.pipeline.gui.window import Window
 
 DOCS = Path(__file__).parent
+# As Qt makes them of one colour; without a screen there is no system to ask.
+LIGHT, DARK = QPalette(QColor("#efefef")), QPalette(QColor("#323639"))
+DARK.setColor(QPalette.ColorRole.Base, QColor("#1b1f24"))
+DARK.setColor(QPalette.ColorRole.AlternateBase, QColor("#23282e"))
 LONGEST_WAIT_MS = 40_000
 
 # Steps that wait, as those of a real chain compute: for some ms per event.
@@ -45,6 +50,11 @@ class Work:
     def run(self, event):
         time.sleep(random.expovariate(1 / {work_s}))
         return event
+
+
+class Split(Work):
+    def run(self, event):
+        self.send_msg(event, random.choice(("LST", "NECTAR", "FLASH", "SST")) + "_CALIBRATION")
 
 
 class Slow(Work):
@@ -84,7 +94,7 @@ def many_steps():
     stages = [
         {
             "name": "BY_TYPE",
-            "class": "Work",
+            "class": "Split",
             "next_steps": [f"{kind}_CALIBRATION" for kind in ("LST", "NECTAR", "FLASH", "SST")],
         }
     ]
@@ -125,11 +135,11 @@ def configuration(stages, first, producer="SIMTEL_READER"):
     }
 
 
-def take(name, content, steps, seconds, style=Qt.ColorScheme.Light, size=(1280, 820)):
+def take(name, content, steps, seconds, palette=LIGHT, size=(1400, 840)):
     """Run a pipeline for some seconds, and take a picture of the window then."""
     application = QApplication.instance() or QApplication(["pictures"])
     application.setStyle("Fusion")
-    application.styleHints().setColorScheme(style)
+    application.setPalette(palette)
     with (
         tempfile.TemporaryDirectory() as directory,
         Receiver("127.0.0.1", 0, logging.getLogger()) as receiver,
@@ -168,8 +178,8 @@ def main():
     random.seed(1)
     slow = {"pause_s": 0.002, "work_s": 0.004, "slow_s": 0.03}
     take("window.png", chain(), slow, 12)
-    take("window_dark.png", chain(), slow, 12, Qt.ColorScheme.Dark)
-    many = {"pause_s": 0.004, "work_s": 0.01, "slow_s": 0.06}
+    take("window_dark.png", chain(), slow, 12, DARK)
+    many = {"pause_s": 0.004, "work_s": 0.01, "slow_s": 0.045}
     take("window_40_steps.png", many_steps(), many, 12, size=(1500, 900))
 
 

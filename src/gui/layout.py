@@ -17,7 +17,7 @@ BAND_GAP = 44.0
 LANE = 9.0
 # About what there is room for, and how large a step need not be shown larger.
 USUAL_WIDTH, USUAL_HEIGHT = 1020.0, 430.0
-LARGEST_SCALE = 0.9
+LARGEST_SCALE = 0.8
 MOST_BANDS = 8
 # So many links may go from the end of a band to the begin of the next.
 MOST_CUT = 4
@@ -221,7 +221,7 @@ def _wrap(
         )
         # How large it can be shown; a band more has to be worth it.
         scale = min(USUAL_WIDTH / total_width, USUAL_HEIGHT / total_height, LARGEST_SCALE)
-        scale *= 0.97**n_bands
+        scale *= 0.92**n_bands
         if best is None or scale > best[0]:
             best = (scale, begins)
     begins = [0] if best is None else best[1]

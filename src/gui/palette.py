@@ -6,9 +6,10 @@ of colour vision can tell apart; no meaning has a colour alone.
 
 import dataclasses
 
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QPalette, QPen
 
-__all__ = ["CURVES", "STATE_SIGNS", "Colours", "colours_of"]
+__all__ = ["STATE_SIGNS", "Colours", "colours_of", "curve_pen"]
 
 STATE_SIGNS = {
     "starting": "…",
@@ -20,8 +21,13 @@ STATE_SIGNS = {
     "lost": "?",
 }
 
-# Of curves, in this order; after them it begins again with another dash.
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
+DASHES = (
+    Qt.PenStyle.SolidLine,
+    Qt.PenStyle.DashLine,
+    Qt.PenStyle.DotLine,
+    Qt.PenStyle.DashDotLine,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,3 +98,19 @@ def colours_of(palette: QPalette) -> Colours:
     """
     is_dark = palette.color(QPalette.ColorRole.Window).lightness() < 128
     return DARK if is_dark else LIGHT
+
+
+def curve_pen(step: int, width: float) -> QPen:
+    """What the curves of a step are drawn with: its colour, and after some its dashes.
+
+    Parameters
+    ----------
+    step : int
+        Its index.
+    width : float
+        Of the line, in pixels.
+    """
+    pen = QPen(QColor(CURVES[step % len(CURVES)]), width)
+    pen.setStyle(DASHES[step // len(CURVES) % len(DASHES)])
+    pen.setCosmetic(True)
+    return pen

@@ -3,22 +3,18 @@
 import numpy as np
 import pyqtgraph
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence, QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from .palette import CURVES, colours_of
+from .palette import colours_of, curve_pen
 from .pipelines import Pipeline
+from .snapshot import StepSnapshot
 
 __all__ = ["PlotView"]
 
-DASHES = (
-    Qt.PenStyle.SolidLine,
-    Qt.PenStyle.DashLine,
-    Qt.PenStyle.DotLine,
-    Qt.PenStyle.DashDotLine,
-)
-# With more curves, a legend would hide them.
-MOST_IN_LEGEND = len(CURVES)
+# More are drawn thinner.
+FEW = 8
+NOTE = "lines as in the table"
 
 
 class PlotView(QWidget):
@@ -52,18 +48,20 @@ class PlotView(QWidget):
         self._queues.setXLink(self._throughput)
         self._curves: list[list[pyqtgraph.PlotDataItem]] = [[], []]
 
-        self.pause_action = QAction("Pause plot", self)
+        self.pause_action = QAction("Pause", self)
         self.pause_action.setCheckable(True)
         self.pause_action.setShortcut(QKeySequence("Ctrl+P"))
         self.pause_action.setToolTip("Let the plot stand still (Ctrl+P)")
         self.pause_action.toggled.connect(self._on_pause)
-        self.reset_action = QAction("Show whole plot", self)
+        self.reset_action = QAction("Whole run", self)
         self.reset_action.setShortcut(QKeySequence("Ctrl+R"))
         self.reset_action.setToolTip(
             "Show the whole run (Ctrl+R); turn the wheel over the plot to zoom, drag to move"
         )
         self.reset_action.triggered.connect(self.show_all)
         self._note = QLabel()
+        self._note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self._note.setToolTip("Select steps in the table to see them alone")
         bar = QHBoxLayout()
         bar.setContentsMargins(8, 4, 8, 0)
         bar.addWidget(self._note, 1)
@@ -122,9 +120,6 @@ class PlotView(QWidget):
     def _make_curves(self) -> None:
         for plot in self._plots:
             plot.clear()
-            if plot.legend is not None:
-                plot.legend.scene().removeItem(plot.legend)
-                plot.legend = None
         self._curves = [[], []]
         for plot in self._plots:
             # So that what is shown begins at zero.
@@ -134,25 +129,13 @@ class PlotView(QWidget):
             return
         steps = self._pipeline.snapshot.steps
         chosen = self._selected or range(len(steps))
-        has_legend = len(chosen) <= MOST_IN_LEGEND
-        self._note.setText("" if has_legend else "select steps to see them alone, with a legend")
-        if has_legend:
-            colours = colours_of(self.palette())
-            self._throughput.addLegend(
-                offset=(10, 6), labelTextColor=colours.ink, brush=colours.paper, verSpacing=-4
-            )
+        self._note.setText("" if self._selected else NOTE)
         for i in chosen:
-            pen = pyqtgraph.mkPen(
-                CURVES[i % len(CURVES)],
-                width=2 if has_legend else 1,
-                style=DASHES[i // len(CURVES) % len(DASHES)],
-            )
+            pen = curve_pen(i, 1.6 if len(chosen) <= FEW else 1)
             for plot, curves in zip(self._plots, self._curves, strict=True):
                 if plot is self._queues and _has_no_queue(steps[i]):
                     continue
-                # The legend takes it for HTML.
-                name = steps[i].name.replace("&", "&amp;").replace("<", "&lt;")
-                curve = plot.plot(pen=pen, name=name if plot is self._throughput else None)
+                curve = plot.plot(pen=pen)
                 curve.step = i
                 curves.append(curve)
 
@@ -174,5 +157,5 @@ class PlotView(QWidget):
             self._draw()
 
 
-def _has_no_queue(step) -> bool:
+def _has_no_queue(step: StepSnapshot) -> bool:
     return step.role == "producer" or step.chained

@@ -105,12 +105,16 @@ class Receiver:
     @property
     def address(self) -> str:
         """Where it listens: ``host:port``."""
-        return self._socket.last_endpoint.decode().removeprefix("tcp://")
+        endpoint = self._socket.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(endpoint, bytes)
+        return endpoint.decode().rstrip("\0").removeprefix("tcp://")
 
     @property
     def fd(self) -> int:
         """A file descriptor that becomes readable when there may be something to receive."""
-        return self._socket.fd
+        fd = self._socket.getsockopt(zmq.FD)
+        assert isinstance(fd, int)
+        return fd
 
     def receive(self, first: str | None = None) -> tuple[list[Pipeline], bool]:
         """Take in what has arrived, without waiting for more.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -200,8 +199,11 @@ def _count(content: Mapping[str, Any], key: str, least: int = 0) -> int:
 
 def _seconds(content: Mapping[str, Any], key: str) -> float:
     value = content.get(key)
-    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-        raise BadSnapshot(f"{key} is not a time")
+    if type(value) is not int and type(value) is not float:
+        raise BadSnapshot(f"{key} is missing or of another type")
+    # Not so of NaN.
+    if not 0 <= value <= LARGEST_NUMBER:
+        raise BadSnapshot(f"{key} is out of range")
     return float(value)
 
 

@@ -15,7 +15,7 @@ __all__ = ["WIDTH", "Shown", "StepItem", "draw_arrow", "height_of"]
 
 QUEUE_WIDTH, QUEUE_HEIGHT = 66.0, 42.0
 ARROWS_WIDTH = 46.0
-BOX_WIDTH = 160.0
+BOX_WIDTH = 176.0
 BOX_LEFT = QUEUE_WIDTH + ARROWS_WIDTH
 WIDTH = BOX_LEFT + BOX_WIDTH
 BOX_HEIGHT = 66.0
@@ -23,6 +23,8 @@ BADGE_HEIGHT = 17.0
 # Room for a frame and a badge.
 MARGIN = 4.0
 ARROW_GAP, SHORTEST_ARROW_GAP = 11.0, 3.2
+# Of fonts.
+SIZES, BOLD = (10, 11, 12, 13, 15, 17), (13, 17)
 # Smaller than this, only the name and one number are legible.
 DETAIL_SCALE = 0.66
 
@@ -96,10 +98,7 @@ class StepItem(QGraphicsItem):
         self._shown = shown
         self._colours = colours
         self._height = height_of(len(shown.step.worker_states))
-        self._fonts = {
-            size: _font(family, size, is_bold)
-            for size, is_bold in ((13, True), (12, False), (11, False), (10, False), (21, True))
-        }
+        self._fonts = {size: _font(family, size, size in BOLD) for size in SIZES}
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIsSelectable)
         self.setToolTip(_tool_tip(shown.step))
 
@@ -130,7 +129,7 @@ class StepItem(QGraphicsItem):
         self._draw_workers(painter)
         self._draw_box(painter, has_details)
         if self._shown.is_bottleneck:
-            self._draw_badge(painter)
+            self._draw_badge(painter, has_details)
 
     def _draw_source(self, painter: QPainter) -> None:
         """Where the messages of a step without a queue come from."""
@@ -158,7 +157,7 @@ class StepItem(QGraphicsItem):
         painter.setPen(colours.ink)
         centre = Qt.AlignmentFlag.AlignCenter
         if not has_details:
-            painter.setFont(self._fonts[21])
+            painter.setFont(self._fonts[17])
             painter.drawText(oval, centre, _short(step.queue))
             return
         painter.setFont(self._fonts[13])
@@ -197,23 +196,39 @@ class StepItem(QGraphicsItem):
         painter.drawRoundedRect(QRectF(box.left() + 5, box.top() + 7, 4, box.height() - 14), 2, 2)
         left, right = box.left() + 17, box.right() - 11
         if not has_details:
-            self._draw_line(painter, 21, left, right, -15, step.name, colours.ink)
-            done = _short(step.done) + (f"  ✗ {_short(step.failed)}" if step.failed else "")
-            colour = colours.bad if step.failed else colours.faint
-            self._draw_line(painter, 21, left, right, 15, done, colour)
+            self._draw_large(painter, left, right)
             return
         self._draw_line(painter, 13, left, right, -19, step.name, colours.ink)
         width = self._draw_number(painter, right, 1, f"{wording.rate(self._shown.rate)} /s")
         done = f"{wording.count(step.done)} done"
         self._draw_line(painter, 12, left, right - width - 6, 1, done, colours.ink)
-        busy = sum(state != "idle" for state in step.worker_states)
-        role = f"{step.role}, {busy} of {len(step.worker_states)} busy"
+        n = len(step.worker_states)
+        n_blocked = step.worker_states.count("blocked")
+        n_busy = step.worker_states.count("busy")
+        role = f"{step.role}, {n_busy} of {n} busy"
+        if n_blocked:
+            role = f"{step.role}, {n_blocked} of {n} blocked"
         if step.failed:
             self._draw_line(
                 painter, 11, left, right, 20, f"✗ {wording.count(step.failed)} failed", colours.bad
             )
         else:
             self._draw_line(painter, 11, left, right, 20, role, colours.faint)
+
+    def _draw_large(self, painter: QPainter, left: float, right: float) -> None:
+        """The name, in two lines if it is long, and one number: for a graph drawn small."""
+        step, colours = self._shown.step, self._colours
+        names = [step.name]
+        metrics = QFontMetricsF(self._fonts[17])
+        head, mark, tail = step.name.partition("_")
+        if tail and metrics.horizontalAdvance(step.name) > right - left:
+            names = [head + mark, tail]
+        done = _short(step.done) + (f"  ✗ {_short(step.failed)}" if step.failed else "")
+        top = -10 if len(names) == 1 else -20
+        for i, name in enumerate(names):
+            self._draw_line(painter, 17, left, right, top + 19 * i, name, colours.ink)
+        colour = colours.bad if step.failed else colours.faint
+        self._draw_line(painter, 15, left, right, top + 19 * len(names) + 2, done, colour)
 
     def _draw_line(
         self,
@@ -244,13 +259,15 @@ class StepItem(QGraphicsItem):
         painter.drawText(QPointF(right - width, middle), text)
         return width
 
-    def _draw_badge(self, painter: QPainter) -> None:
-        badge = QRectF(BOX_LEFT + 10, -self._height / 2 - BADGE_HEIGHT / 2 - 2, 88, BADGE_HEIGHT)
+    def _draw_badge(self, painter: QPainter, has_details: bool) -> None:
+        size, width = (10, 88) if has_details else (15, 126)
+        height = BADGE_HEIGHT if has_details else 1.3 * BADGE_HEIGHT
+        badge = QRectF(BOX_LEFT + 10, -self._height / 2 + 5 - height, width, height)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(self._colours.bad)
-        painter.drawRoundedRect(badge, BADGE_HEIGHT / 2, BADGE_HEIGHT / 2)
+        painter.drawRoundedRect(badge, height / 2, height / 2)
         painter.setPen(self._colours.card)
-        painter.setFont(self._fonts[10])
+        painter.setFont(self._fonts[size])
         painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, "▲ bottleneck")
 
 

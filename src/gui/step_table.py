@@ -1,6 +1,7 @@
 """The table of a pipeline's steps."""
 
 import dataclasses
+import functools
 from typing import Any
 
 from PySide6.QtCore import (
@@ -13,7 +14,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QGuiApplication, QPainter
+from PySide6.QtGui import QGuiApplication, QPainter, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -26,7 +27,7 @@ from PySide6.QtWidgets import (
 )
 
 from . import wording
-from .palette import colours_of
+from .palette import colours_of, curve_pen
 from .pipelines import Pipeline
 
 __all__ = ["StepTable"]
@@ -47,6 +48,7 @@ COLUMNS = (
     ("Mean time", "Time in run() per message done"),
 )
 QUEUE = 3
+LINE_SIZE = (22, 10)
 BOTTLENECK = "▲"
 
 
@@ -150,11 +152,26 @@ class StepTableModel(QAbstractTableModel):
             return self._rows[index.row()][index.column()].text
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(index.column())
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
+            return _line(index.row())
         if role == SORT_ROLE:
             return self._rows[index.row()][index.column()].value
         if role == FILL_ROLE:
             return self._rows[index.row()][index.column()].fill
         return None
+
+
+@functools.cache
+def _line(step: int) -> QPixmap:
+    """How the curves of a step are drawn."""
+    pixmap = QPixmap(*LINE_SIZE)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setPen(curve_pen(step, 2))
+    middle = LINE_SIZE[1] // 2
+    painter.drawLine(0, middle, LINE_SIZE[0], middle)
+    painter.end()
+    return pixmap
 
 
 def _alignment(column: int) -> Qt.AlignmentFlag:
@@ -276,7 +293,7 @@ class StepTable(QTableView):
         for column, least in enumerate((10, 7, 6, 11, 7, 7, 6, 7, 7)):
             self.resizeColumnToContents(column)
             widest = 26 * digits
-            width = max(self.columnWidth(column), least * digits + 10)
+            width = max(self.columnWidth(column) + (16 if column == 0 else 0), least * digits + 10)
             self.setColumnWidth(column, min(width, widest))
 
     def _on_selection(self) -> None:

@@ -28,7 +28,7 @@ from .throttle import Throttle
 __all__ = ["Window"]
 
 TITLE = "ctapipe pipelines"
-SIZE = (1280, 820)
+SIZE = (1400, 840)
 # Changes with the arrangement of the window, so that an old one is not taken for it.
 LAYOUT_VERSION = 1
 GRAPH_INTERVAL_MS = 100
@@ -82,8 +82,8 @@ class Window(QMainWindow):
         ]
         self.setCorner(Qt.Corner.BottomLeftCorner, left)
         self.resize(*SIZE)
-        self.resizeDocks(self._docks[:1], [210], Qt.Orientation.Horizontal)
-        self.resizeDocks(self._docks[1:], [650, 400], Qt.Orientation.Horizontal)
+        self.resizeDocks(self._docks[:1], [200], Qt.Orientation.Horizontal)
+        self.resizeDocks(self._docks[1:], [810, 380], Qt.Orientation.Horizontal)
         self.resizeDocks(self._docks[1:], [300, 300], Qt.Orientation.Vertical)
         self._make_menus()
 
@@ -106,6 +106,7 @@ class Window(QMainWindow):
 
     def save_picture(self, path: str | Path) -> bool:
         """Write what the window shows to a file, and say whether that went well."""
+        self._show_all()
         return self.grab().save(str(path))
 
     def closeEvent(self, event: QCloseEvent) -> None:
@@ -184,7 +185,7 @@ class Window(QMainWindow):
 
     def _on_chosen(self, pipeline: Pipeline | None) -> None:
         self._pipeline = pipeline
-        self._feed.first = pipeline and pipeline.id
+        self._feed.first = None if pipeline is None else pipeline.id
         self._show_all()
 
     def _show_all(self) -> None:
