@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import threading
+import time
 import uuid
 from types import TracebackType
 from typing import Any
@@ -25,8 +26,17 @@ SHORTEST_PAUSE_S = 0.04
 LONGEST_PAUSE_S = 0.32
 # Sent even then, so that a window can tell a quiet pipeline from a lost one.
 LONGEST_SILENCE_S = 1.0
-# How long the last snapshot may take to leave, ms; only if somebody is connected.
+# How long the last snapshot may take to leave, ms; only if somebody is connected. And how
+# long after the begin a run does not end, if that is what it takes a window to connect.
 LINGER_MS = 200
+# What libzmq says of a connection that does not come about.
+NOBODY_THERE = (
+    zmq.EVENT_CLOSED
+    | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
 STEP_COUNTERS = ("running", "queue", "received", "done", "failed", "sent", "busy_s")
 
 
@@ -117,7 +127,8 @@ class StatusPublisher:
         self._pipeline_id = uuid.uuid4().hex
         self._ended = threading.Event()
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.PUB)
+        # Unlike PUB, it says when somebody listens.
+        self._socket = self._context.socket(zmq.XPUB)
         self._socket.linger = LINGER_MS
         self._socket.sndhwm = 8
         self._socket.reconnect_ivl = 200
@@ -126,7 +137,11 @@ class StatusPublisher:
             if server_key:
                 self._socket.curve_serverkey = _public_key(server_key)
                 self._socket.curve_publickey, self._socket.curve_secretkey = zmq.curve_keypair()
-            self._socket.connect(_endpoint(address))
+            endpoint = _endpoint(address)
+            self._socket.ipv6 = "[" in endpoint
+            self._monitor = self._socket.get_monitor_socket(NOBODY_THERE)
+            self._connected_s = time.monotonic()
+            self._socket.connect(endpoint)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
             raise ConfigurationError(
@@ -165,6 +180,8 @@ class StatusPublisher:
                 pause_s = SHORTEST_PAUSE_S
             else:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if ended:
+                self._wait_for_window()
             if ended or progress != previous or silence_s >= LONGEST_SILENCE_S:
                 self._socket.send_multipart(
                     [self._pipeline_id.encode(), json.dumps(current).encode()]
@@ -175,7 +192,19 @@ class StatusPublisher:
                 break
             self._ended.wait(pause_s)
             silence_s += pause_s
+        self._socket.disable_monitor()
+        self._monitor.close()
         self._socket.close()
+
+    def _wait_for_window(self) -> None:
+        """Give a window that is there the time to connect, when a run was shorter than that."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        left_s = self._connected_s + 1e-3 * LINGER_MS - time.monotonic()
+        if left_s > 0:
+            # Either says at once what is the case already.
+            poller.poll(1e3 * left_s)
 
 
 def _public_key(key: str) -> bytes:

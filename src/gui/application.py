@@ -1,5 +1,6 @@
 """Qt's application: from the first window to the last, and what signals do."""
 
+import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from PySide6.QtCore import QSettings, QSocketNotifier
+from PySide6.QtCore import QSettings, QSocketNotifier, QTimer, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
 from ..errors import ConfigurationError
@@ -20,13 +21,17 @@ __all__ = ["show_window"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def show_window(receiver: Receiver, screenshot: Path | None = None) -> int | None:
+def show_window(
+    receiver: Receiver, log: logging.Logger, screenshot: Path | None = None
+) -> int | None:
     """Show the window until it is closed, by its user or by a signal.
 
     Parameters
     ----------
     receiver : Receiver
         Where pipelines come from; the caller closes it.
+    log : logging.Logger
+        Where to say what Qt complains of.
     screenshot : path, optional
         Write a picture of the first run that ends there, and close it.
 
@@ -40,6 +45,7 @@ def show_window(receiver: Receiver, screenshot: Path | None = None) -> int | Non
     ConfigurationError
         If the picture cannot be written.
     """
+    qInstallMessageHandler(lambda kind, context, message: log.debug("Qt: %s", message))
     application = QApplication.instance() or QApplication(["ctapipe-guipipe"])
     assert isinstance(application, QApplication)
     application.setApplicationDisplayName("")
@@ -58,6 +64,7 @@ def show_window(receiver: Receiver, screenshot: Path | None = None) -> int | Non
 
         window.run_shown.connect(write)
     window.show()
+    QTimer.singleShot(0, lambda: log.info("listening on %s", receiver.address))
     try:
         with _closed_by_signals(window) as received:
             application.exec()
@@ -65,6 +72,7 @@ def show_window(receiver: Receiver, screenshot: Path | None = None) -> int | Non
         feed.close()
         window.deleteLater()
         application.processEvents()
+        qInstallMessageHandler(None)
     if False in written:
         raise ConfigurationError([f"PipeGui.screenshot: cannot write {str(screenshot)!r}"])
     return received[0] if received else None

@@ -217,7 +217,7 @@ def _wrap(
         ) * (width + LEVEL_GAP)
         total_height = sum(
             bottom - top + BAND_GAP + ROW_GAP
-            for top, bottom in _extents(positions, heights, bands, n_bands)
+            for top, bottom in _extents(positions, heights, bands, len(begins))
         )
         # How large it can be shown; a band more has to be worth it.
         scale = min(USUAL_WIDTH / total_width, USUAL_HEIGHT / total_height, LARGEST_SCALE)

@@ -10,7 +10,9 @@ import sys
 from ctapipe.core import Tool
 from ctapipe.core.traits import Path, Unicode
 from traitlets import Int
+from traitlets.config import Application
 
+from ..command_line import unknown_options
 from ..errors import ConfigurationError
 
 __all__ = ["PipeGui", "main"]
@@ -75,6 +77,31 @@ class PipeGui(Tool):
         super().__init__(**kwargs)
         self.version = importlib.metadata.version("ctapipe-pipeline")
 
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """Read the command line.
+
+        Parameters
+        ----------
+        argv : list of str, optional
+            Its arguments; those of this process, if not given.
+
+        Raises
+        ------
+        ConfigurationError
+            If it has an option that there is not.
+        traitlets.TraitError
+            If the value of an option is wrong.
+        """
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        known = ["h", "help", "help-all", "V", "version"]
+        for names in [*self.aliases, *self.flags]:
+            known += [names] if isinstance(names, str) else names
+        errors = unknown_options(arguments, known, ["PipeGui", "Tool"])
+        if errors:
+            raise ConfigurationError(errors)
+        # Unwrapped, because the wrapper turns a wrong value into the exit code 1.
+        inspect.unwrap(Application.parse_command_line)(self, arguments)
+
     def setup(self) -> None:
         """See that there is a screen to open a window on, and listen."""
         if self.screenshot is not None:
@@ -89,7 +116,6 @@ class PipeGui(Tool):
         key = None if self.server_key_file is None else str(self.server_key_file)
         host = "127.0.0.1" if self.host == "localhost" else self.host
         self._receiver = self.enter_context(Receiver(host, self.port, self.log, key))
-        self.log.info("listening on %s", self._receiver.address)
         if key is None and not _is_loopback(host):
             self.log.warning(
                 "everybody who reaches %s can send what the window shows; "
@@ -101,9 +127,8 @@ class PipeGui(Tool):
         """Show the window until it is closed."""
         from .application import show_window
 
-        number = show_window(self._receiver, self.screenshot)
-        if number is not None:
-            self.log.info("closed by signal %d", number)
+        if show_window(self._receiver, self.log, self.screenshot) is not None:
+            raise KeyboardInterrupt
 
     def finish(self) -> None:
         """Nothing is left to do."""
