@@ -201,10 +201,10 @@ class StatusPublisher:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
-        left_s = self._connected_s + 1e-3 * LINGER_MS - time.monotonic()
-        if left_s > 0:
+        left_ms = LINGER_MS - round(1e3 * (time.monotonic() - self._connected_s))
+        if left_ms > 0:
             # Either says at once what is the case already.
-            poller.poll(1e3 * left_s)
+            poller.poll(left_ms)
 
 
 def _public_key(key: str) -> bytes:

@@ -1,8 +1,9 @@
 """The graph of a pipeline's steps, at work."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QFont,
     QPainter,
@@ -15,8 +16,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QFrame,
-    QGraphicsItem,
-    QGraphicsPathItem,
     QGraphicsScene,
     QGraphicsView,
     QWidget,
@@ -60,6 +59,8 @@ class GraphView(QGraphicsView):
         self._structure: object = None
         self._items: list[StepItem] = []
         self._is_fitted = True
+        self._background: _Background | None = None
+        self.setCacheMode(QGraphicsView.CacheModeFlag.CacheBackground)
         self.setScene(QGraphicsScene(self))
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.TextAntialiasing)
@@ -89,7 +90,10 @@ class GraphView(QGraphicsView):
     def fit(self) -> None:
         """Show all of it, as large as it fits, and keep it so when the window changes."""
         self._is_fitted = True
-        area = self.scene().itemsBoundingRect().adjusted(-MARGIN, -MARGIN, MARGIN, MARGIN)
+        area = self.scene().itemsBoundingRect()
+        if self._background is not None:
+            area = area.united(self._background.area())
+        area.adjust(-MARGIN, -MARGIN, MARGIN, MARGIN)
         # Room to drag it aside.
         spare = 0.5 * max(area.width(), area.height())
         self.setSceneRect(area.adjusted(-spare, -spare, spare, spare))
@@ -122,6 +126,12 @@ class GraphView(QGraphicsView):
         for item in self._items:
             item.setSelected(item.index in steps)
 
+    def drawBackground(self, painter: QPainter, rect: QRectF | QRect) -> None:
+        super().drawBackground(painter, rect)
+        if self._background is not None:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._background.draw(painter)
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         self.zoom(1.0015 ** event.angleDelta().y())
         event.accept()
@@ -148,6 +158,8 @@ class GraphView(QGraphicsView):
         scene = self.scene()
         scene.clear()
         self._items = []
+        self._background = None
+        self.resetCachedContent()
         self.setBackgroundBrush(_dotted(colours))
         self._legend.setVisible(self._pipeline is not None)
         if self._pipeline is None:
@@ -160,8 +172,7 @@ class GraphView(QGraphicsView):
             WIDTH,
             [height_of(len(step.worker_states)) for step in steps],
         )
-        for link in layout.links:
-            scene.addItem(_LinkItem(link, colours))
+        self._background = _Background(layout.links, colours)
         family = self.font().family()
         for i, (shown, position) in enumerate(
             zip(_shown(self._pipeline), layout.positions, strict=True)
@@ -191,32 +202,49 @@ def _dotted(colours: Colours) -> QPixmap:
     return tile
 
 
-class _LinkItem(QGraphicsPathItem):
-    """The way between two steps, with an arrow head at its end."""
+class _Background:
+    """The links, which do not change: they are drawn once, and kept.
 
-    def __init__(self, link: Link, colours: Colours) -> None:
-        super().__init__()
-        points = [QPointF(*point) for point in link.points]
-        self.setPath(_angular(points) if link.is_angular else _curved(points))
-        style = Qt.PenStyle.DashLine if link.is_backward else Qt.PenStyle.SolidLine
-        self.setPen(QPen(colours.line, 1.4, style))
-        self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemStacksBehindParent)
-        self.setZValue(-1)
-        self.setAcceptedMouseButtons(Qt.MouseButton.NoButton)
-        end = points[-1]
-        self._head = QPolygonF(
-            [end + QPointF(-1.6 * HEAD, -HEAD), end, end + QPointF(-1.6 * HEAD, HEAD)]
-        )
+    Parameters
+    ----------
+    links : iterable of Link
+        What to draw.
+    colours : Colours
+        How.
+    """
+
+    def __init__(self, links: Iterable[Link], colours: Colours) -> None:
         self._colour = colours.line
+        self._drawn: list[tuple[QPainterPath, Qt.PenStyle, QPolygonF]] = []
+        for link in links:
+            points = [QPointF(*point) for point in link.points]
+            end = points[-1]
+            self._drawn.append(
+                (
+                    _angular(points) if link.is_angular else _curved(points),
+                    Qt.PenStyle.DashLine if link.is_backward else Qt.PenStyle.SolidLine,
+                    QPolygonF(
+                        [end + QPointF(-1.6 * HEAD, -HEAD), end, end + QPointF(-1.6 * HEAD, HEAD)]
+                    ),
+                )
+            )
 
-    def boundingRect(self) -> QRectF:
-        return super().boundingRect().united(self._head.boundingRect())
+    def area(self) -> QRectF:
+        """What it covers."""
+        area = QRectF()
+        for path, _, _ in self._drawn:
+            area = area.united(path.boundingRect())
+        return area
 
-    def paint(self, painter: QPainter, option: Any, widget: QWidget | None = None) -> None:
-        super().paint(painter, option, widget)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._colour)
-        painter.drawPolygon(self._head)
+    def draw(self, painter: QPainter) -> None:
+        """Draw all of it."""
+        for path, style, head in self._drawn:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(self._colour, 1.4, style))
+            painter.drawPath(path)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(self._colour)
+            painter.drawPolygon(head)
 
 
 def _curved(points: list[QPointF]) -> QPainterPath:

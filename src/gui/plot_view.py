@@ -143,7 +143,7 @@ class PlotView(QWidget):
         colours = colours_of(self.palette())
         self._canvas.setBackground(colours.paper)
         for plot in self._plots:
-            plot.showGrid(x=True, y=True, alpha=0.15)
+            plot.showGrid(y=True, alpha=0.12)
             for side in ("left", "bottom"):
                 axis = plot.getAxis(side)
                 axis.setPen(colours.line)

@@ -28,6 +28,10 @@ class Throttle(QObject):
         self._timer.setInterval(interval_ms)
         self._timer.timeout.connect(call)
 
+    def set_interval(self, interval_ms: int) -> None:
+        """Wait for another time, from the next request on."""
+        self._timer.setInterval(interval_ms)
+
     def request(self) -> None:
         """Make the call soon."""
         if not self._timer.isActive():

@@ -31,9 +31,11 @@ TITLE = "ctapipe pipelines"
 SIZE = (1400, 840)
 # Changes with the arrangement of the window, so that an old one is not taken for it.
 LAYOUT_VERSION = 1
+# A large graph takes longer to draw.
 GRAPH_INTERVAL_MS = 100
+INTERVAL_PER_STEP_MS = 6
 NUMBERS_INTERVAL_MS = 250
-PLOT_INTERVAL_MS = 500
+PLOT_INTERVAL_MS = 1000
 DEFAULT_PORT = "5565"
 
 
@@ -185,6 +187,11 @@ class Window(QMainWindow):
 
     def _on_chosen(self, pipeline: Pipeline | None) -> None:
         self._pipeline = pipeline
+        if pipeline is not None:
+            n_steps = len(pipeline.snapshot.steps)
+            self._graph_throttle.set_interval(
+                max(GRAPH_INTERVAL_MS, INTERVAL_PER_STEP_MS * n_steps)
+            )
         self._feed.first = None if pipeline is None else pipeline.id
         self._show_all()
 
