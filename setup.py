@@ -24,7 +24,7 @@ extensions = [
 ]
 
 setup(
-    packages=[PACKAGE, f"{PACKAGE}.algorithms", f"{PACKAGE}.executors"],
+    packages=[PACKAGE, f"{PACKAGE}.algorithms", f"{PACKAGE}.executors", f"{PACKAGE}.gui"],
     package_dir={PACKAGE: "src"},
     package_data={PACKAGE: ["*.pyi", "py.typed"]},
     exclude_package_data={"": ["*.pyx", "*.pxd", "*.h", "*.c"]},

@@ -159,7 +159,7 @@ def draw():
     yield arrow(f"M500 {ROUTER_TOP + ROUTER_HEIGHT + 5} V420", more='stroke-dasharray="1 7"')
     yield text(514, 398, "snapshots", 14, FAINT, "start")
     yield box(390, 426, 220, 86, "#ffffff", LINE)
-    yield text(500, 451, "window (planned)", 15, INK, weight=700)
+    yield text(500, 451, "window", 15, INK, weight=700)
     for i, (length, (dark, _)) in enumerate(zip((58, 16, 84), ROLES.values(), strict=True)):
         yield box(410, 464 + 14 * i, 180, 8, "#e2e8f0", radius=4)
         yield box(410, 464 + 14 * i, 1.8 * length, 8, dark, radius=4)

@@ -1494,6 +1494,30 @@ cdef class Router:
             for i in range(self.n_steps)
         ]
 
+    def worker_states(self):
+        """What each worker is at; may be called during a run.
+
+        Returns
+        -------
+        list of list of str
+            Per step, of its workers in the order in which they were connected: ``idle``;
+            ``busy``, with a job; ``blocked``, because a message that it sends waits for
+            room in a queue.
+        """
+        cdef int w
+        cdef Worker *worker
+        states = [[] for _ in range(self.n_steps)]
+        for w in range(self.n_workers):
+            worker = &self.workers[w]
+            if worker.is_parked:
+                state = "blocked"
+            elif worker.n_given > 0 or (worker.step == 0 and self.steps[0].running > 0):
+                state = "busy"
+            else:
+                state = "idle"
+            states[worker.step].append(state)
+        return states
+
     def events(self):
         """How many messages the producer has sent, and how many of them are done with.
 

@@ -67,6 +67,20 @@ class ChainCounts:
             counters[head]["busy_s"] = max(0.0, counters[head]["busy_s"] - of_others)
         return counters
 
+    def complete_states(self, states: list[list[str]]) -> list[list[str]]:
+        """States of workers of which those of chained steps lack.
+
+        Parameters
+        ----------
+        states : list of list of str
+            Per step, as `Executor.worker_states` returns them; they are changed.
+        """
+        running = COUNTS.index("running")
+        for i, rows in self._rows.items():
+            if self._graph.steps[i].chained:
+                states[i] = ["busy" if row[running] else "idle" for row in rows]
+        return states
+
 
 def join_chain(
     graph: Graph,

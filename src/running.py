@@ -21,7 +21,7 @@ __all__ = ["DEFAULT_GUI_ADDRESS", "execute", "run"]
 DEFAULT_GUI_ADDRESS = "localhost:5565"
 
 
-def execute(executor: Executor, gui_address: str, label: str) -> None:
+def execute(executor: Executor, gui_address: str, label: str, gui_server_key: str = "") -> None:
     """Run what an executor is made for, with snapshots to a window, until it ends.
 
     Parameters
@@ -32,13 +32,16 @@ def execute(executor: Executor, gui_address: str, label: str) -> None:
         ``host:port`` of the window.
     label : str
         The name of the configuration, for the window.
+    gui_server_key : str
+        The window's public key, or a file with it.
 
     Raises
     ------
     ConfigurationError, StepError, KeyboardInterrupt
         As `Executor.run`.
     """
-    with interruptible(executor), StatusPublisher(executor, gui_address, label):
+    publisher = StatusPublisher(executor, gui_address, label, gui_server_key)
+    with interruptible(executor), publisher:
         executor.run()
 
 
@@ -128,7 +131,12 @@ def run(
             section.get("retries", DEFAULT_RETRIES),
             section.get("shared_memory_mb", DEFAULT_SHARED_MEMORY_MB),
         )
-        execute(runner, gui_address or section.get("gui_address", DEFAULT_GUI_ADDRESS), label)
+        execute(
+            runner,
+            gui_address or section.get("gui_address", DEFAULT_GUI_ADDRESS),
+            label,
+            section.get("gui_server_key", ""),
+        )
     return summarize(runner)
 
 

@@ -99,6 +99,10 @@ class Pipeline(Tool):
         help="host:port of the window that snapshots of the running pipeline go to, with or "
         "without tcp://.",
     ).tag(config=True)
+    gui_server_key = Unicode(
+        help="The public key of a window that wants its pipelines to know it, or the file with "
+        "it; snapshots are encrypted then.",
+    ).tag(config=True)
     summary = Path(
         default_value=None,
         allow_none=True,
@@ -186,7 +190,7 @@ class Pipeline(Tool):
     def start(self) -> None:
         """Run the pipeline, and report."""
         try:
-            execute(self._executor, self.gui_address, self._label)
+            execute(self._executor, self.gui_address, self._label, self.gui_server_key)
         except ConfigurationError:
             raise
         except StepError as error:

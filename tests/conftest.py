@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import importlib
 import io
 import os
 import subprocess
@@ -14,6 +15,20 @@ from ctapipe.core import Provenance
 from ctapipe.pipeline import Pipeline
 
 ROOT = Path(__file__).parent.parent
+# Without a screen, and the same everywhere.
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+try:
+    importlib.import_module("PySide6.QtWidgets")
+except ImportError as error:
+    if os.environ.get("CI"):
+        raise
+    # pytest-qt would stop everything.
+    NO_QT = f"the window cannot be tested: {error}"
+    pytest_plugins = []
+else:
+    NO_QT = ""
+    pytest_plugins = ["pytestqt.plugin"]
+
 DATA = Path(os.environ.get("CTAPIPE_PIPELINE_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
@@ -28,6 +43,16 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("full"):
                 item.add_marker(pytest.mark.skip(reason="only with --full"))
+
+
+def pytest_ignore_collect(collection_path):
+    """The tests of the window, where there can be none."""
+    return True if NO_QT and collection_path.name.startswith("test_window") else None
+
+
+def pytest_report_header():
+    """Say that they are left out."""
+    return NO_QT or None
 
 
 @pytest.fixture

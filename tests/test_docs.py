@@ -47,6 +47,9 @@ CHECKS = {
     "sphinx-build -W -b html docs docs/_build": "sphinx-build -W -q -b html docs ",
     "bash .ci/run": "#!/usr/bin/env bash",
 }
+# A window stays open until it is closed: by Ctrl-C, when it has had the time to open.
+WINDOW = re.compile(r"ctapipe-guipipe(?!.*--help)")
+CLOSE_WINDOW = "timeout --preserve-status -s INT 8 {}; test $? = 130"
 FILES = ("python", "json", "yaml", "toml")
 TELESCOPE_FILES = "../shared/data"
 
@@ -169,7 +172,8 @@ def type_into_shell(block):
     if not commands:
         return
     script = "\n".join(
-        f"{command}\nstatus=$?; echo; echo '{mark}'$status; (exit $status)"
+        f"{CLOSE_WINDOW.format(command) if WINDOW.match(command) else command}\n"
+        f"status=$?; echo; echo '{mark}'$status; (exit $status)"
         for command, _ in commands
     )
     process = subprocess.run(

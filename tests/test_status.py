@@ -32,10 +32,17 @@ class Consumer:
         pass
 
 
+def receive(subscriber):
+    pipeline, content = subscriber.recv_multipart()
+    snapshot = json.loads(content)
+    assert snapshot["pipeline"] == pipeline.decode()
+    return snapshot
+
+
 def receive_until(subscriber, *states):
     snapshots = []
     while not snapshots or snapshots[-1]["state"] not in states:
-        snapshots.append(json.loads(subscriber.recv()))
+        snapshots.append(receive(subscriber))
     return snapshots
 
 
@@ -56,7 +63,7 @@ def test_complete_snapshots_while_it_runs_and_at_the_end(window, executor, prefi
     received = []
 
     def watch():
-        received.append(json.loads(subscriber.recv()))
+        received.append(receive(subscriber))
         seen.set()
         received.extend(receive_until(subscriber, "finished"))
 
@@ -78,15 +85,24 @@ def test_complete_snapshots_while_it_runs_and_at_the_end(window, executor, prefi
         assert snapshot["host"] == socket.gethostname()
         assert snapshot["pid"] == os.getpid()
         assert snapshot["configuration"] == "Python"
+        assert snapshot["executor"] == executor
+        for step in snapshot["steps"]:
+            assert len(step["worker_states"]) == step["workers"]
+    assert first["steps"][0]["worker_states"] in (["idle"], ["busy"])
+    assert last["events"] == {"sent": 10, "finished": 10}
+    assert all(step.pop("busy_s") >= 0 for step in last["steps"])
     assert last["steps"] == [
         {
             "name": "Producer",
             "role": "producer",
             "next_steps": ["Pass"],
+            "chained": False,
             "workers": 1,
+            "worker_states": ["idle"],
             "queue_limit": 100,
             "running": 0,
             "queue": 0,
+            "received": 0,
             "done": 10,
             "failed": 0,
             "sent": 10,
@@ -95,10 +111,13 @@ def test_complete_snapshots_while_it_runs_and_at_the_end(window, executor, prefi
             "name": "Pass",
             "role": "stage",
             "next_steps": ["Consumer"],
+            "chained": False,
             "workers": 2 if executor == "threads" else 1,
+            "worker_states": ["idle"] * (2 if executor == "threads" else 1),
             "queue_limit": 7,
             "running": 0,
             "queue": 0,
+            "received": 10,
             "done": 10,
             "failed": 0,
             "sent": 10,
@@ -107,10 +126,13 @@ def test_complete_snapshots_while_it_runs_and_at_the_end(window, executor, prefi
             "name": "Consumer",
             "role": "consumer",
             "next_steps": [],
+            "chained": False,
             "workers": 1,
+            "worker_states": ["idle"],
             "queue_limit": 100,
             "running": 0,
             "queue": 0,
+            "received": 10,
             "done": 10,
             "failed": 0,
             "sent": 0,
@@ -133,7 +155,7 @@ def test_a_failed_run_says_so(window):
             raise ValueError
 
     def watch():
-        subscriber.recv()
+        receive(subscriber)
         seen.set()
         states.extend(receive_until(subscriber, "failed"))
 

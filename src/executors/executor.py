@@ -161,6 +161,20 @@ class Executor(ABC):
             (workers), ``queue``, ``queue_peak`` (messages), ``busy_s`` (seconds).
         """
 
+    def worker_states(self) -> list[list[str]]:
+        """What the workers of each step are at, in the order of the graph.
+
+        Returns
+        -------
+        list of list of str
+            ``idle``; ``busy``, with a job; ``blocked``, because a message that it sends
+            waits for room in a queue.
+        """
+        return [
+            ["busy" if k < counters["running"] else "idle" for k in range(self.workers(i))]
+            for i, counters in enumerate(self.counters())
+        ]
+
     @abstractmethod
     def events(self) -> dict[str, int]:
         """How many messages the producer has ``sent``, and how many are ``finished`` with."""

@@ -92,6 +92,9 @@ class Parallel(Executor):
         self._channels: list[Channel] = []
         self._workers: list[ThreadWorker | ProcessWorker] = []
         self._to_finish: list[int] = []
+        # So that nobody reads counts in memory that is being let go of.
+        self._counting = threading.RLock()
+        self._closed = False
         self._last_counters: list[dict[str, Any]] | None = None
         self._routed = threading.Event()
         self._router_error: OSError | None = None
@@ -100,7 +103,14 @@ class Parallel(Executor):
         return self.graph.steps[index].workers
 
     def counters(self) -> list[dict[str, Any]]:
-        return self._last_counters or self._chain_counts.complete(self._router.counters())
+        with self._counting:
+            return self._last_counters or self._chain_counts.complete(self._router.counters())
+
+    def worker_states(self) -> list[list[str]]:
+        with self._counting:
+            if self._closed:
+                return [["idle"] * self.workers(i) for i in range(len(self.graph.steps))]
+            return self._chain_counts.complete_states(self._router.worker_states())
 
     def events(self) -> dict[str, int]:
         return self._router.events()
@@ -363,10 +373,12 @@ class Parallel(Executor):
         self._close_processes()
         for channel in self._channels:
             channel.close()
-        self._router.close()
-        if self._memory is not None:
-            self._last_counters = self.counters()
-            self._memory.close()
+        with self._counting:
+            self._closed = True
+            self._router.close()
+            if self._memory is not None:
+                self._last_counters = self.counters()
+                self._memory.close()
 
 
 class Threads(Parallel):

@@ -1,0 +1,42 @@
+"""How numbers and times are written."""
+
+import math
+
+__all__ = ["count", "duration", "elapsed", "rate"]
+
+# A narrow space that no line breaks at.
+SPACE = "\u202f"
+UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+
+
+def count(number: int) -> str:
+    """A number of messages, in groups of three digits."""
+    return f"{number:,}".replace(",", SPACE)
+
+
+def rate(per_s: float) -> str:
+    """A number per second, with three digits where there are so many."""
+    if per_s == 0:
+        return "0"
+    if per_s < 9.995:
+        return f"{per_s:.2f}"
+    if per_s < 99.95:
+        return f"{per_s:.1f}"
+    return count(round(per_s))
+
+
+def duration(seconds: float) -> str:
+    """A short time, with its unit; a dash for none."""
+    if not math.isfinite(seconds):
+        return "-"
+    unit, size = next(((unit, size) for unit, size in UNITS if seconds >= 0.9995 * size), UNITS[-1])
+    value = seconds / size
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def elapsed(seconds: float) -> str:
+    """A time since the begin: minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
