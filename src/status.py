@@ -169,6 +169,15 @@ class StatusPublisher:
             self._context.term()
 
     def _publish(self) -> None:
+        try:
+            self._publish_until_end()
+        finally:
+            # Whatever went wrong: the context waits for them.
+            self._socket.disable_monitor()
+            self._monitor.close()
+            self._socket.close()
+
+    def _publish_until_end(self) -> None:
         silence_s = 0.0
         pause_s = SHORTEST_PAUSE_S
         previous = None
@@ -192,9 +201,6 @@ class StatusPublisher:
                 break
             self._ended.wait(pause_s)
             silence_s += pause_s
-        self._socket.disable_monitor()
-        self._monitor.close()
-        self._socket.close()
 
     def _wait_for_window(self) -> None:
         """Give a window that is there the time to connect, when a run was shorter than that."""
