@@ -6,6 +6,7 @@ from pathlib import Path
 from PySide6.QtCore import QSettings, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
 from PySide6.QtWidgets import (
+    QApplication,
     QDockWidget,
     QFileDialog,
     QLabel,
@@ -109,6 +110,10 @@ class Window(QMainWindow):
     def save_picture(self, path: str | Path) -> bool:
         """Write what the window shows to a file, and say whether that went well."""
         self._show_all()
+        # What follows from it: the sizes of texts, the ranges of the plots.
+        for _ in range(2):
+            self.grab()
+            QApplication.sendPostedEvents()
         return self.grab().save(str(path))
 
     def closeEvent(self, event: QCloseEvent) -> None:
