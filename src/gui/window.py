@@ -174,8 +174,8 @@ class Window(QMainWindow):
 
     def _on_updated(self, changed: list[Pipeline]) -> None:
         new = [pipeline for pipeline in changed if pipeline.id not in self._known]
-        self._known.update(pipeline.id for pipeline in new)
         if new:
+            self._known = {pipeline.id for pipeline in self._feed.receiver.pipelines}
             self._show_numbers()
             if self._pipeline is None or not self._pipeline.is_connected:
                 self.list.choose(0)
