@@ -14,6 +14,7 @@ def run_steps(
     executor="threads",
     queue_limit=DEFAULT_QUEUE_LIMIT,
     serialization=None,
+    gui_address=None,
 ):
     """Run a workload's steps and return the summary.
 
@@ -29,6 +30,8 @@ def run_steps(
         How many messages may wait for the stage, and for the consumer.
     serialization : str, optional
         How messages are sent; what the package chooses, if not given.
+    gui_address : str, optional
+        The window's; the usual one, if not given.
     """
     sending = {} if serialization is None else {"serialization": serialization}
     queued = {"queue_limit": queue_limit}
@@ -39,6 +42,7 @@ def run_steps(
             {"class": workload.consumer, **queued},
         ],
         executor=executor,
+        gui_address=gui_address,
     )
 
 

@@ -79,6 +79,15 @@ def test_screenshot_of_the_first_run_that_ends(listening, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run.png"]
 
 
+def test_screenshot_without_a_screen(listening, tmp_path, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    process, address = listening("--screenshot=run.png")
+    run([Producer, Pass, Consumer], gui_address=address)
+    process.communicate(timeout=60)
+    assert (tmp_path / "run.png").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_close_the_window(listening, number):
     process, _ = listening()

@@ -123,7 +123,7 @@ class PlotView(QWidget):
         self._curves = [[], []]
         for plot in self._plots:
             # So that what is shown begins at zero.
-            plot.plot([0], [0], pen=None)
+            plot.plot([0, 0], [0, 0], pen=(0, 0, 0, 0))
         if self._pipeline is None:
             self._note.setText("")
             return

@@ -6,6 +6,7 @@ from pathlib import Path
 from PySide6.QtCore import QSettings, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
 from PySide6.QtWidgets import (
+    QApplication,
     QDockWidget,
     QFileDialog,
     QLabel,
@@ -109,6 +110,10 @@ class Window(QMainWindow):
     def save_picture(self, path: str | Path) -> bool:
         """Write what the window shows to a file, and say whether that went well."""
         self._show_all()
+        # What follows from it: the sizes of texts, the ranges of the plots.
+        for _ in range(2):
+            self.grab()
+            QApplication.sendPostedEvents()
         return self.grab().save(str(path))
 
     def closeEvent(self, event: QCloseEvent) -> None:
@@ -169,8 +174,8 @@ class Window(QMainWindow):
 
     def _on_updated(self, changed: list[Pipeline]) -> None:
         new = [pipeline for pipeline in changed if pipeline.id not in self._known]
-        self._known.update(pipeline.id for pipeline in new)
         if new:
+            self._known = {pipeline.id for pipeline in self._feed.receiver.pipelines}
             self._show_numbers()
             if self._pipeline is None or not self._pipeline.is_connected:
                 self.list.choose(0)
