@@ -1,6 +1,7 @@
 """Snapshots of a running pipeline, on a real socket."""
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -9,6 +10,9 @@ import pytest
 import zmq
 
 from ctapipe.pipeline import StepError, run
+from ctapipe.pipeline.executors import EXECUTORS
+from ctapipe.pipeline.graph import Graph
+from ctapipe.pipeline.status import snapshot as take_snapshot
 
 
 @pytest.fixture
@@ -44,6 +48,24 @@ def receive_until(subscriber, *states):
     while not snapshots or snapshots[-1]["state"] not in states:
         snapshots.append(receive(subscriber))
     return snapshots
+
+
+def test_a_snapshot_before_there_are_workers(executor):
+    Producer = type("Producer", (), {"run": lambda self: iter(range(5))})
+    graph = Graph.from_config(
+        {
+            "Pipeline": {
+                "producer_conf": {"name": "Producer", "class": Producer},
+                "stagers_conf": [{"name": "Pass", "class": Pass, "nb_thread": 2}],
+                "consumer_conf": {"name": "Consumer", "class": Consumer},
+            }
+        }
+    )
+    runner = EXECUTORS[executor](graph, logging.getLogger())
+    n_workers = [1, 1, 1] if executor == "sequential" else [1, 2, 1]
+    steps = take_snapshot(runner, "a run", "a file")["steps"]
+    assert [step["worker_states"] for step in steps] == [["idle"] * n for n in n_workers]
+    runner.run()
 
 
 @pytest.mark.parametrize("executor", ["threads", "sequential"])

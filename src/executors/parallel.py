@@ -110,7 +110,9 @@ class Parallel(Executor):
         with self._counting:
             if self._closed:
                 return [["idle"] * self.workers(i) for i in range(len(self.graph.steps))]
-            return self._chain_counts.complete_states(self._router.worker_states())
+            states = self._chain_counts.complete_states(self._router.worker_states())
+        # Those that are not connected yet do nothing.
+        return [known + ["idle"] * (self.workers(i) - len(known)) for i, known in enumerate(states)]
 
     def events(self) -> dict[str, int]:
         return self._router.events()
