@@ -17,6 +17,7 @@ from ctapipe.pipeline import Pipeline
 ROOT = Path(__file__).parent.parent
 # Without a screen, and the same everywhere.
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
+os.environ["PYTEST_QT_API"] = "pyside6"
 try:
     importlib.import_module("PySide6.QtWidgets")
 except ImportError as error:
