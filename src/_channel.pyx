@@ -417,7 +417,7 @@ cdef class Channel:
         # What comes after it is not counted again.
         self.began = time
         self.blocked = 0
-        self.n_flushed += 1
+        set_count(&self.n_flushed, self.n_flushed + 1)
         self.send_complete()
         return self.send_header(&header)
 
