@@ -1,7 +1,8 @@
 """Take the pictures of the window: ``window.png``, ``window_dark.png`` and ``window_40_steps.png``.
 
 Run ``python docs/make_window_pictures.py`` after a change. It opens the window without a screen,
-runs real pipelines, each in a process of its own, and takes each picture while one is at work.
+runs real pipelines, each in a process of its own, and takes each picture while one is at work: the
+ctapipe chain on telescope data, and forty made-up steps that wait.
 """
 
 import json
@@ -23,7 +24,11 @@ from ctapipe.pipeline.gui.feed import Feed
 from ctapipe.pipeline.gui.receiver import Receiver
 from ctapipe.pipeline.gui.window import Window
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).resolve().parent
+EXAMPLES = DOCS.parent / "examples"
+DATA = Path(
+    os.environ.get("CTAPIPE_PIPELINE_TEST_DATA", DOCS.parents[1] / "shared" / "data")
+).resolve()
 # As Qt makes them of one colour; without a screen there is no system to ask.
 LIGHT, DARK = QPalette(QColor("#efefef")), QPalette(QColor("#323639"))
 DARK.setColor(QPalette.ColorRole.Base, QColor("#1b1f24"))
@@ -39,7 +44,7 @@ import time
 class Events:
     def run(self):
         for event in range(100_000):
-            time.sleep({pause_s})
+            time.sleep(0.004)
             yield event
 
 
@@ -48,7 +53,7 @@ class Work:
         pass
 
     def run(self, event):
-        time.sleep(random.expovariate(1 / {work_s}))
+        time.sleep(random.expovariate(1 / 0.01))
         return event
 
 
@@ -59,7 +64,7 @@ class Split(Work):
 
 class Slow(Work):
     def run(self, event):
-        time.sleep(random.expovariate(1 / {slow_s}))
+        time.sleep(random.expovariate(1 / 0.045))
         if event % 97 == 96:
             raise ValueError("no signal in any pixel")
         return event
@@ -69,24 +74,6 @@ class Table:
     def run(self, event):
         pass
 """
-
-
-def chain():
-    """A chain as in an analysis, in which one step is too slow."""
-    stages = [
-        ("CALIBRATION", "Work", 2),
-        ("CLEANING", "Work", 2),
-        ("PARAMETERS", "Work", 2),
-        ("RECONSTRUCTION", "Slow", 4),
-        ("CLASSIFICATION", "Work", 1),
-    ]
-    return configuration(
-        [
-            {"name": name, "class": kind, "nb_thread": n, "queue_limit": 40}
-            for name, kind, n in stages
-        ],
-        "CALIBRATION",
-    )
 
 
 def many_steps():
@@ -115,16 +102,16 @@ def many_steps():
                 }
             )
     stages.append({"name": "STEREO", "class": "Work", "nb_thread": 3})
-    return configuration(stages, "BY_TYPE", "SIMTEL_READER")
+    return configuration(stages, "BY_TYPE")
 
 
-def configuration(stages, first, producer="SIMTEL_READER"):
+def configuration(stages, first):
     """A configuration with these stages."""
     return {
         "Pipeline": {
             "on_error": "skip",
             "producer_conf": {
-                "name": producer,
+                "name": "SIMTEL_READER",
                 "module": "work",
                 "class": "Events",
                 "next_steps": first,
@@ -135,8 +122,8 @@ def configuration(stages, first, producer="SIMTEL_READER"):
     }
 
 
-def take(name, content, steps, seconds, palette=LIGHT, size=(1400, 840)):
-    """Run a pipeline for some seconds, and take a picture of the window then."""
+def take(name, command, is_the_moment, palette=LIGHT, size=(1400, 840)):
+    """Run a command in a directory of its own, and take a picture of the window while it runs."""
     application = QApplication.instance() or QApplication(["pictures"])
     application.setStyle("Fusion")
     application.setPalette(palette)
@@ -145,13 +132,12 @@ def take(name, content, steps, seconds, palette=LIGHT, size=(1400, 840)):
         Receiver("127.0.0.1", 0, logging.getLogger()) as receiver,
     ):
         path = Path(directory)
-        (path / "work.py").write_text(STEPS.format(**steps), encoding="utf-8")
-        (path / "dl1_chain.json").write_text(json.dumps(content), encoding="utf-8")
+        (path / "work.py").write_text(STEPS, encoding="utf-8")
+        (path / "40_steps.json").write_text(json.dumps(many_steps()), encoding="utf-8")
         feed = Feed(receiver)
         window = Window(feed)
         window.resize(*size)
         window.show()
-        command = [sys.executable, "-m", "ctapipe.pipeline", "--config=dl1_chain.json"]
         pipeline = subprocess.Popen(
             [*command, f"--gui_address={receiver.address}", "--quiet"],
             cwd=path,
@@ -160,7 +146,7 @@ def take(name, content, steps, seconds, palette=LIGHT, size=(1400, 840)):
         clock = QElapsedTimer()
         clock.start()
         try:
-            while window.pipeline is None or window.pipeline.snapshot.elapsed_s < seconds:
+            while window.pipeline is None or not is_the_moment(window.pipeline.snapshot):
                 application.processEvents()
                 QThread.msleep(5)
                 if clock.elapsed() > LONGEST_WAIT_MS or pipeline.poll() is not None:
@@ -176,11 +162,27 @@ def take(name, content, steps, seconds, palette=LIGHT, size=(1400, 840)):
 def main():
     """Take all pictures."""
     random.seed(1)
-    slow = {"pause_s": 0.002, "work_s": 0.004, "slow_s": 0.03}
-    take("window.png", chain(), slow, 12)
-    take("window_dark.png", chain(), slow, 12, DARK)
-    many = {"pause_s": 0.004, "work_s": 0.01, "slow_s": 0.045}
-    take("window_40_steps.png", many_steps(), many, 12, size=(1500, 900))
+    pipeline = [sys.executable, "-m", "ctapipe.pipeline"]
+    chain = [
+        *pipeline,
+        f"--config={EXAMPLES / 'dl1.yaml'}",
+        f"--input={DATA / 'lst_mono_500.simtel.zst'}",
+        "--output=events.dl1.h5",
+        # The file was simulated without the effective focal length.
+        "--SimTelEventSource.focal_length_choice=EQUIVALENT",
+    ]
+
+    def is_half_done(snapshot):
+        return snapshot.steps[-1].done >= 300
+
+    take("window.png", chain, is_half_done)
+    take("window_dark.png", chain, is_half_done, DARK)
+    take(
+        "window_40_steps.png",
+        [*pipeline, "--config=40_steps.json"],
+        lambda snapshot: snapshot.elapsed_s >= 12,
+        size=(1500, 900),
+    )
 
 
 if __name__ == "__main__":
