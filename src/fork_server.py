@@ -20,6 +20,10 @@ from typing import Any
 
 __all__ = ["serve"]
 
+# Workers give way to the main process, which feeds them and takes their results: it is behind
+# what all of them wait when there are more processes than cores.
+NICENESS = 5
+
 
 def serve(connection: Connection) -> None:
     """Fork a worker process whenever the main process asks for one.
@@ -89,6 +93,7 @@ def _become_worker(
     try:
         gc.freeze()
         gc.enable()
+        os.nice(NICENESS)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         of_server.close()

@@ -39,6 +39,11 @@ KINDS = {
             *("--DataWriter.write_r0_waveforms=True", "--DataWriter.write_r1_waveforms=True"),
         ],
     ),
+    "events read whole": (MONO, ["--write-images", "--EventReader.defer_parsing=False"]),
+    "software trigger": (
+        STEREO,
+        ["--max-events=8", "--SoftwareTrigger.min_telescopes=6", "--write-images"],
+    ),
     "nothing": (MONO, ["--no-write-images", "--no-write-parameters"]),
     "no events": (
         STEREO,
@@ -239,8 +244,10 @@ class Look:
     seen = []
 
     def run(self, event):
-        (camera,) = event.dl1.tel.values() or [None]
-        Look.seen.append((bool(event.r0.tel), bool(event.r1.tel), camera.image is not None))
+        has_image = None
+        for camera in event.dl1.tel.values():
+            has_image = camera.image is not None
+        Look.seen.append((bool(event.r0.tel), bool(event.r1.tel), has_image))
         return event
 
 
@@ -248,20 +255,14 @@ class TestDropping:
     @pytest.mark.parametrize(
         ("place", "options", "seen"),
         [
-            (1, {}, (False, False, True)),
-            (1, {"Calibrator": {"drop_waveforms": False}}, (False, True, True)),
-            (
-                1,
-                {
-                    "Calibrator": {"drop_waveforms": False},
-                    "EventReader": {"drop_r0_waveforms": False},
-                },
-                (True, True, True),
-            ),
-            (1, {"DataWriter": {"write_r1_waveforms": True}}, (False, True, True)),
-            (4, {}, (False, False, False)),
-            (4, {"ShowerReconstructor": {"drop_images": False}}, (False, False, True)),
-            (4, {"DataWriter": {"write_dl1_images": True}}, (False, False, True)),
+            (1, {}, (False, True, None)),
+            (1, {"EventParser": {"drop_r0_waveforms": False}}, (True, True, None)),
+            (2, {}, (False, False, True)),
+            (2, {"Calibrator": {"drop_waveforms": False}}, (False, True, True)),
+            (2, {"DataWriter": {"write_r1_waveforms": True}}, (False, True, True)),
+            (5, {}, (False, False, False)),
+            (5, {"ShowerReconstructor": {"drop_images": False}}, (False, False, True)),
+            (5, {"DataWriter": {"write_dl1_images": True}}, (False, False, True)),
         ],
     )
     def test_what_a_step_in_between_sees(

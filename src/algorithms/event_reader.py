@@ -1,26 +1,31 @@
 """The producer of the ctapipe chain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Bool
-from ctapipe.instrument import SoftwareTrigger
 from ctapipe.tools.process import COMPATIBLE_DATALEVELS
-from ctapipe.utils import EventTypeFilter
 from tqdm.auto import tqdm
 
-from ._processing import ProcessingStep
+from ._selection import SelectingStep, can_defer_parsing
+
+if TYPE_CHECKING:
+    from ._simtel import RawEvent
 
 
-class EventReader(ProcessingStep):
+class EventReader(SelectingStep):
     """Producer of the events of a file that ``ctapipe-process`` would process.
 
     They are those that the sections ``EventTypeFilter`` and ``SoftwareTrigger`` let pass.
     """
 
-    drop_r0_waveforms = Bool(
-        True, help="Do not send the R0 waveforms, unless DataWriter.write_r0_waveforms is set"
+    defer_parsing = Bool(
+        False,
+        help="Leave it to EventParser, which has to be the next step, to select events and to "
+        "make them of the bytes in the file, where the format of the file allows it: that of "
+        "sim_telarray",
     ).tag(config=True)
 
     def init(self) -> None:
@@ -33,32 +38,36 @@ class EventReader(ProcessingStep):
             can be processed.
         """
         super().init()
-        tool = self._tool
-        if not tool.event_source.has_any_datalevel(COMPATIBLE_DATALEVELS):
-            found = ", ".join(level.name for level in tool.event_source.datalevels) or "none"
+        source = self._tool.event_source
+        if not source.has_any_datalevel(COMPATIBLE_DATALEVELS):
+            found = ", ".join(level.name for level in source.datalevels) or "none"
             needed = ", ".join(level.name for level in COMPATIBLE_DATALEVELS)
             raise ToolConfigurationError(
-                f"EventSource.input_url: '{tool.event_source.input_url}' has none of the data "
+                f"EventSource.input_url: '{source.input_url}' has none of the data "
                 f"levels {needed} (it has: {found}); give another file, --input=FILE"
             )
-        self._is_wanted = EventTypeFilter(parent=tool)
-        self._is_triggered = SoftwareTrigger(subarray=tool.event_source.subarray, parent=tool)
-        self._drops_r0 = self.drop_r0_waveforms and not tool.write.write_r0_waveforms
 
-    def run(self) -> Iterator[ArrayEventContainer]:
+    def run(self) -> Iterator["ArrayEventContainer | RawEvent"]:
         """Yield the events.
 
         Yields
         ------
-        ctapipe.containers.ArrayEventContainer
-            An event, in the order of the file.
+        ctapipe.containers.ArrayEventContainer or RawEvent
+            An event, in the order of the file; what is left to `EventParser` as its bytes.
         """
-        source = events = self._tool.event_source
-        if self._tool.progress_bar:
-            name = type(source).__name__
-            events = tqdm(source, desc=name, total=source.max_events, unit="ev")
-        for event in events:
-            if self._is_wanted(event) and self._is_triggered(event):
-                if self._drops_r0:
-                    event.r0.tel.clear()
-                yield event
+        source = self._tool.event_source
+        if self.defer_parsing and can_defer_parsing(source):
+            # It needs eventio, which other sources do not.
+            from ._simtel import raw_events
+
+            yield from self._with_progress(raw_events(source))
+        else:
+            for event in self._with_progress(source):
+                if self._select(event) is not None:
+                    yield event
+
+    def _with_progress(self, events: Iterable) -> Iterable:
+        if not self._tool.progress_bar:
+            return events
+        source = self._tool.event_source
+        return tqdm(events, desc=type(source).__name__, total=source.max_events, unit="ev")

@@ -1,0 +1,285 @@
+"""Events of sim_telarray files, cut out of a file by one process and parsed by others.
+
+To find where an event begins and ends takes a hundredth of the time to parse it, and the
+bytes of the file are the smallest form that it has. What is made of them is what
+`ctapipe.io.SimTelEventSource` makes, since it and `eventio.SimTelFile`, whose documentation
+describes the file, do it. Of both, this uses attributes that are not public.
+"""
+
+import dataclasses
+import pickle
+import threading
+import warnings
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+from ctapipe.containers import ArrayEventContainer
+from ctapipe.io import SimTelEventSource
+from eventio import EventIOFile, Histograms, SimTelFile, iact
+from eventio.base import KNOWN_OBJECTS, EventIOObject
+from eventio.simtel.objects import (
+    ArrayEvent,
+    CalibrationEvent,
+    CalibrationPhotoelectrons,
+    CameraMonitoring,
+    LaserCalibration,
+    MCEvent,
+    MCPhotoelectronSum,
+    MCShower,
+    PixelMonitoring,
+    RunHeader,
+    TelescopeEvent,
+    TriggerInformation,
+)
+from eventio.simtel.simtelfile import telescope_descriptions_types
+
+# Without what ctapipe does not use, such as the particles on the ground.
+OF_EVENT = (MCEvent, iact.TelescopeData, MCPhotoelectronSum, ArrayEvent, CalibrationEvent)
+OF_TELESCOPES = (
+    RunHeader,
+    *telescope_descriptions_types,
+    CameraMonitoring,
+    LaserCalibration,
+    PixelMonitoring,
+)
+BY_TELESCOPE = (
+    "telescope_descriptions",
+    "camera_monitorings",
+    "laser_calibrations",
+    "pixel_monitorings",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RawObject:
+    """An object of an eventio file.
+
+    Parameters
+    ----------
+    header : eventio.header.ObjectHeader
+        Its header, with an address of 0.
+    payload : bytes-like
+        What it consists of.
+    """
+
+    header: Any
+    payload: Any
+
+    @classmethod
+    def of(cls, o: EventIOObject) -> "RawObject":
+        """Read an object.
+
+        Parameters
+        ----------
+        o : eventio.base.EventIOObject
+            The object; it cannot be used any more.
+
+        Raises
+        ------
+        EOFError
+            If the file ends before it.
+        """
+        payload = o.read()
+        if len(payload) < o.size:
+            raise EOFError("File seems to be truncated")
+        o.header.content_address = 0
+        return cls(o.header, payload)
+
+    def open(self) -> Any:
+        """The object, to be parsed."""
+        kind = KNOWN_OBJECTS.get(self.header.type, EventIOObject)
+        return kind(self.header, BytesIO(self.payload))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # So that the bytes need not be copied into the pickle.
+        return RawObject, (self.header, pickle.PickleBuffer(self.payload))
+
+
+@dataclasses.dataclass(frozen=True)
+class RawEvent:
+    """The bytes of an event.
+
+    Parameters
+    ----------
+    objects : tuple of RawObject
+        What belongs to it, in the order of the file.
+    changes : tuple of RawObject
+        What the file says about the telescopes after its first event and before this one.
+    count : int
+        How many events come before it.
+    pseudo_id : int
+        The id of an event that has none in the file, else 0.
+    """
+
+    objects: tuple[RawObject, ...]
+    changes: tuple[RawObject, ...]
+    count: int
+    pseudo_id: int
+
+
+def raw_events(source: SimTelEventSource) -> Iterator[RawEvent]:
+    """Cut those events out of the file of a source that it would yield.
+
+    The source is not read. At the end of the file it is told the histograms.
+
+    Parameters
+    ----------
+    source : ctapipe.io.SimTelEventSource
+        The source.
+
+    Yields
+    ------
+    RawEvent
+        The next event.
+    """
+    count = n_without_id = 0
+    for objects, changes in _cut(source):
+        event_id = _id_unless_skipped(objects, source.file_)
+        if event_id is None:
+            continue
+        n_without_id += event_id == 0
+        yield RawEvent(objects, changes, count, 0 if event_id else -n_without_id)
+        count += 1
+        if source.max_events and count >= source.max_events:
+            return
+
+
+def _cut(source: SimTelEventSource) -> Iterator[tuple[tuple[RawObject, ...], ...]]:
+    """The objects of each event, and what has changed since the first one."""
+    event: list[RawObject] = []
+    # One shower can have several events.
+    shower: list[RawObject] = []
+    photoelectrons: list[RawObject] = []
+    changes: dict[Any, RawObject] = {}
+    changes_of_event: tuple[RawObject, ...] = ()
+    is_after_first = False
+    path = source.input_url.expanduser()
+    with EventIOFile(path, zcat=not source.back_seekable) as file:
+        try:
+            for o in file:
+                if isinstance(o, OF_EVENT):
+                    is_array_event = isinstance(o, ArrayEvent | CalibrationEvent)
+                    # Calibration events can lack the object around them; no shower came before.
+                    is_bare = isinstance(o, ArrayEvent) and not shower
+                    if isinstance(o, MCEvent | CalibrationEvent) or is_bare:
+                        if event:
+                            yield tuple(event), changes_of_event
+                        event = [*shower]
+                        if isinstance(o, CalibrationEvent):
+                            event += photoelectrons
+                            photoelectrons = []
+                    event.append(RawObject.of(o))
+                    if is_array_event:
+                        changes_of_event = tuple(changes.values())
+                        is_after_first = True
+                elif isinstance(o, MCShower):
+                    shower = [RawObject.of(o)]
+                elif isinstance(o, CalibrationPhotoelectrons):
+                    photoelectrons = [RawObject.of(o)]
+                elif isinstance(o, OF_TELESCOPES) and is_after_first:
+                    changes[o.header.type, o.header.id] = RawObject.of(o)
+                elif isinstance(o, Histograms):
+                    source.file_.histograms = o.parse()
+                    break
+        except EOFError as error:
+            # What was read before is complete.
+            warnings.warn(str(error), stacklevel=2)
+    if event:
+        yield tuple(event), changes_of_event
+
+
+def _id_unless_skipped(objects: tuple[RawObject, ...], file: SimTelFile) -> int | None:
+    """The id of an event in the file, None if eventio would skip the event."""
+    by_type = {raw.header.type: raw for raw in objects}
+    is_calibration = MCEvent.eventio_type not in by_type
+    if CalibrationEvent.eventio_type in by_type:
+        array_event = next(by_type[CalibrationEvent.eventio_type].open())
+    elif ArrayEvent.eventio_type in by_type:
+        array_event = by_type[ArrayEvent.eventio_type].open()
+    else:
+        return None
+    event_id: int = array_event.header.id
+    has_telescopes = False
+    for o in array_event:
+        if isinstance(o, TriggerInformation) and o.header.id != 0:
+            event_id = o.header.id
+        elif isinstance(o, TelescopeEvent):
+            has_telescopes = (
+                not file.allowed_telescopes or o.telescope_id in file.allowed_telescopes
+            )
+            if has_telescopes:
+                break
+    is_skipped = file.skip_calibration if is_calibration else not has_telescopes
+    return None if is_skipped else event_id
+
+
+class RawEventParser:
+    """Makes events of their bytes.
+
+    Parameters
+    ----------
+    source : ctapipe.io.SimTelEventSource
+        The source of the same file. It must not be read by others.
+    """
+
+    def __init__(self, source: SimTelEventSource) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._at_first_event: dict[str, dict[int, dict[str, Any]]] = {}
+        self._header: Any = None
+        self._is_changed = False
+
+    def __call__(self, raw: RawEvent) -> ArrayEventContainer:
+        """Make an event.
+
+        Parameters
+        ----------
+        raw : RawEvent
+            Its bytes.
+
+        Returns
+        -------
+        ctapipe.containers.ArrayEventContainer
+            The event that the source would yield.
+        """
+        file = self._source.file_
+        with self._lock:
+            if not self._at_first_event:
+                self._read_to_first_event()
+            if self._is_changed:
+                self._undo_changes()
+            self._is_changed = bool(raw.changes)
+            file._finished = False
+            file.current_event = file.current_mc_shower = None
+            opened = file._file
+            file._file = (each.open() for each in raw.changes + raw.objects)
+            try:
+                event = next(self._source._generate_events())
+            finally:
+                file._file = opened
+        event.count = raw.count
+        if raw.pseudo_id:
+            event.index.event_id = raw.pseudo_id
+        return event
+
+    def _read_to_first_event(self) -> None:
+        """Parse what holds for all events; some of it can come after the first shower."""
+        file = self._source.file_
+        while not isinstance(o := file._file.peek(), ArrayEvent | CalibrationEvent | None):
+            if isinstance(o, OF_TELESCOPES):
+                file._parse_next_object()
+            else:
+                next(file._file)
+        self._header = file.header
+        self._at_first_event = {
+            name: {tel_id: dict(values) for tel_id, values in getattr(file, name).items()}
+            for name in BY_TELESCOPE
+        }
+
+    def _undo_changes(self) -> None:
+        file = self._source.file_
+        file.header = self._header
+        for name, by_telescope in self._at_first_event.items():
+            for tel_id, values in by_telescope.items():
+                getattr(file, name)[tel_id] = dict(values)
