@@ -21,9 +21,9 @@ __all__ = ["StatusPublisher", "snapshot"]
 SCHEMA = 1
 # In Z85, as ZeroMQ writes the 32 bytes of a key.
 KEY = re.compile(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
-SHORTEST_PAUSE_S = 0.04
+SHORTEST_PAUSE_S = 0.1
 # How often to look whether anything has changed, when nothing does.
-LONGEST_PAUSE_S = 0.32
+LONGEST_PAUSE_S = 0.4
 # Sent even then, so that a window can tell a quiet pipeline from a lost one.
 LONGEST_SILENCE_S = 1.0
 # How long the last snapshot may take to leave, ms; only if somebody is connected. And how

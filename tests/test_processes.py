@@ -99,6 +99,17 @@ def test_every_message_once_in_processes_of_their_own():
     assert [step["done"] for step in summary["steps"]] == [N, N, N]
 
 
+def test_workers_give_way_to_the_main_process():
+    collect = collector()
+
+    class Niceness:
+        def run(self, number):
+            return os.nice(0)
+
+    run_processes(numbers(1), Niceness, collect)
+    assert collect.received[0] > os.nice(0)
+
+
 def test_both_kinds_of_workers_in_one_pipeline():
     class Tag:
         def run(self, message):

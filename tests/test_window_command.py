@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 from PySide6.QtGui import QImage
 
@@ -94,6 +95,11 @@ def test_signals_close_the_window(listening, number):
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 130
+
+
+def test_it_gives_way_to_pipelines(listening):
+    process, _ = listening()
+    assert psutil.Process(process.pid).nice() > psutil.Process().nice()
 
 
 def test_port_in_use(caplog):

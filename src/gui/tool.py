@@ -18,6 +18,7 @@ from ..errors import ConfigurationError
 __all__ = ["PipeGui", "main"]
 
 DEFAULT_PORT = 5565
+NICENESS = 10
 DEBIAN_PACKAGES = "libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
 
 
@@ -175,4 +176,6 @@ def _is_loopback(host: str) -> bool:
 
 def main() -> None:
     """Run the command."""
+    # To wake it must not interrupt the pipelines that it shows, where all cores are busy.
+    os.nice(NICENESS)
     PipeGui().run()
