@@ -21,7 +21,7 @@ from eventio_file import (
 )
 from events import assert_same
 
-from ctapipe.pipeline import run
+from ctapipe.pipeline import StepError, run
 
 OF_EVENT = {MC_SHOWER, MC_EVENT, TELESCOPE_DATA, PHOTOELECTRON_SUM, ARRAY_EVENT}
 MONO = "lst_mono_500.simtel.zst"
@@ -230,3 +230,12 @@ class TestSameEvents:
         before, events = objects
         path = write([*before, *chain(*events)], -20)
         assert_all_same(parsed(path), expected(path, max_events=5))
+
+
+def test_an_event_that_is_damaged_is_not_lost_in_silence(objects, write):
+    before, events = objects
+    damaged = events[3][-1]._replace(payload=events[3][-1].payload + bytes(5))
+    path = write([*before, *chain(*events[:3]), *events[3][:-1], damaged, *chain(*events[4:])])
+    with pytest.raises(StepError, match="step 'EVENTS' raised ValueError") as raised:
+        parsed(path)
+    assert "made.simtel: event 3 is damaged" in str(raised.value.__cause__)

@@ -242,6 +242,11 @@ class RawEventParser:
         -------
         ctapipe.containers.ArrayEventContainer
             The event that the source would yield.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are damaged in such a way that eventio finds no event in them.
         """
         file = self._source.file_
         with self._lock:
@@ -255,9 +260,11 @@ class RawEventParser:
             opened = file._file
             file._file = (each.open() for each in raw.changes + raw.objects)
             try:
-                event = next(self._source._generate_events())
+                event = next(self._source._generate_events(), None)
             finally:
                 file._file = opened
+        if event is None:
+            raise ValueError(f"{self._source.input_url}: event {raw.count} is damaged")
         event.count = raw.count
         if raw.pseudo_id:
             event.index.event_id = raw.pseudo_id
