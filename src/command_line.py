@@ -12,7 +12,7 @@ from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 from .errors import ConfigurationError
 from .names import did_you_mean
 
-__all__ = ["configuration_files", "take_step_options", "unknown_options"]
+__all__ = ["files_and_executor", "take_step_options", "unknown_options"]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,10 +20,11 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigurationError([f"command line: {message}"])
 
 
-def configuration_files(arguments: list[str]) -> list[str]:
-    """The configuration files that a command line names.
+def files_and_executor(arguments: list[str]) -> tuple[list[str], str | None]:
+    """The configuration files that a command line names, and the executor.
 
-    They say which classes there are, whose options the rest may set.
+    The files say which classes there are, whose options the rest may set; with the executor
+    they say where these classes are needed.
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument(
@@ -32,7 +33,9 @@ def configuration_files(arguments: list[str]) -> list[str]:
         default=[],
         dest="files",
     )
-    return parser.parse_known_args(arguments)[0].files
+    parser.add_argument("--executor", "--Pipeline.executor")
+    given, _ = parser.parse_known_args(arguments)
+    return given.files, given.executor
 
 
 def take_step_options(

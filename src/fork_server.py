@@ -9,6 +9,7 @@ It ends when the main process closes its end of the connection, or dies.
 
 import contextlib
 import gc
+import importlib
 import os
 import pickle
 import signal
@@ -17,6 +18,8 @@ import traceback
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle
 from typing import Any
+
+from .fork_server_client import INTERRUPTS
 
 __all__ = ["serve"]
 
@@ -31,20 +34,28 @@ def serve(connection: Connection) -> None:
     Parameters
     ----------
     connection : multiprocessing.connection.Connection
-        To the main process. It first sends the path of modules and the command line, and
-        what worker processes are to be made of, pickled; then, for each worker, its index
-        and endpoint, and a handle of its own connection. It is told of every process that
-        has started or ended.
+        To the main process. It first sends the path of modules, the command line and the
+        modules to import; when it knows it, what worker processes are to be made of,
+        pickled, and a handle of the shared memory; then, for each worker, its index and
+        endpoint, and a handle of its own connection. It is told of every process that has
+        started or ended.
     """
     # The main process decides what an interrupt means, and ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     # What modules make stays, in the workers too: a third of the time to import ctapipe would
     # go into looking for what does not.
     gc.disable()
     try:
-        sys.path[:], sys.argv[:] = connection.recv()
-        setup = pickle.loads(connection.recv_bytes())
+        sys.path[:], sys.argv[:], modules = connection.recv()
+        for module in modules:
+            # What is wrong with it, the main process says, which imports it too.
+            with contextlib.suppress(Exception, SystemExit):
+                importlib.import_module(module)
+        setup_bytes = connection.recv_bytes()
+        memory_fd = recv_handle(connection)
+        setup = pickle.loads(setup_bytes)
     except EOFError:
         return
     except BaseException as error:
@@ -69,7 +80,7 @@ def serve(connection: Connection) -> None:
                 handle = recv_handle(connection)
                 pid = os.fork()
                 if pid == 0:
-                    _become_worker(setup, index, endpoint, handle, connection)
+                    _become_worker(setup, memory_fd, index, endpoint, handle, connection)
                 os.close(handle)
                 indices[pid] = index
                 connection.send(("started", index, pid))
@@ -87,7 +98,7 @@ def _reap(connection: Connection, indices: dict[int, int]) -> None:
 
 
 def _become_worker(
-    setup: Any, index: int, endpoint: str, handle: int, of_server: Connection
+    setup: Any, memory_fd: int, index: int, endpoint: str, handle: int, of_server: Connection
 ) -> None:
     status = 1
     try:
@@ -98,7 +109,7 @@ def _become_worker(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         of_server.close()
         with Connection(handle) as connection:
-            setup.run(index, endpoint, connection)
+            setup.run(memory_fd, index, endpoint, connection)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -111,3 +122,7 @@ def _become_worker(
 
 if __name__ == "__main__":
     serve(Connection(int(sys.argv[1])))
+    # Nothing is left to do, and to take apart all that was imported takes half a second.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

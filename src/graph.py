@@ -279,6 +279,27 @@ def configured_classes(config: Config) -> dict[str, type | None]:
     return {draft.name: draft.step_class for draft in _Reader(config.get("Pipeline")).drafts}
 
 
+def modules_in_processes(config: Config, executor: str) -> list[str]:
+    """The modules of the stages, if any of them is to run in worker processes.
+
+    As far as can be told before they are imported, and of a configuration that may be wrong.
+
+    Parameters
+    ----------
+    config : traitlets.config.Config
+        All of a configuration.
+    executor : str
+        The executor of the pipeline.
+    """
+    section = config.get("Pipeline")
+    stages = section.get("stagers_conf") if isinstance(section, Mapping) else None
+    confs = [conf for conf in stages if isinstance(conf, Mapping)] if stages else []
+    kinds = [conf.get("executor", executor) for conf in confs]
+    if executor == "sequential" or "processes" not in kinds:
+        return []
+    return [conf["module"] for conf in confs if isinstance(conf.get("module"), str)]
+
+
 @dataclasses.dataclass
 class _Draft:
     """A step while its configuration is being read."""

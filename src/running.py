@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from traitlets.config import Config
 from .configuration import importable_from, read_configuration
 from .errors import ConfigurationError
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, Executor
-from .graph import Graph
+from .fork_server_client import ForkServerClient
+from .graph import Graph, modules_in_processes
 from .interrupts import interruptible
 from .names import did_you_mean
 from .status import StatusPublisher
 from .summary import summarize
 
-__all__ = ["DEFAULT_GUI_ADDRESS", "execute", "run"]
+__all__ = ["DEFAULT_GUI_ADDRESS", "execute", "fork_server", "run"]
 
 DEFAULT_GUI_ADDRESS = "localhost:5565"
 
@@ -43,6 +45,23 @@ def execute(executor: Executor, gui_address: str, label: str, gui_server_key: st
     publisher = StatusPublisher(executor, gui_address, label, gui_server_key)
     with interruptible(executor), publisher:
         executor.run()
+
+
+def fork_server(config: Config, executor: str) -> AbstractContextManager[ForkServerClient | None]:
+    """The process that a run forks its workers from, if it has any.
+
+    To be entered before the steps' modules are imported here: it imports them at the same
+    time.
+
+    Parameters
+    ----------
+    config : traitlets.config.Config
+        The configuration, not checked yet.
+    executor : str
+        The executor of the pipeline.
+    """
+    modules = modules_in_processes(config, executor)
+    return ForkServerClient(modules) if modules else nullcontext()
 
 
 def run(
@@ -121,7 +140,7 @@ def run(
         raise ConfigurationError(
             [f"there is no executor {executor!r}{did_you_mean(str(executor), EXECUTORS)}"]
         )
-    with importable_from(files):
+    with importable_from(files), fork_server(config, executor) as server:
         graph = Graph.from_config(config)
         runner = EXECUTORS[executor](
             graph,
@@ -130,6 +149,7 @@ def run(
             section.get("max_errors"),
             section.get("retries", DEFAULT_RETRIES),
             section.get("shared_memory_mb", DEFAULT_SHARED_MEMORY_MB),
+            server,
         )
         execute(
             runner,

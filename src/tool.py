@@ -13,12 +13,12 @@ from traitlets import Any as AnyValue
 from traitlets import Enum, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 
-from .command_line import configuration_files, take_step_options, unknown_options
+from .command_line import files_and_executor, take_step_options, unknown_options
 from .configuration import importable_from, read_configuration
 from .errors import ConfigurationError, StepError, describe
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .graph import SERIALIZATIONS, Graph, configured_classes
-from .running import DEFAULT_GUI_ADDRESS, execute
+from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
 from .summary import summarize, summary_table
 
 __all__ = ["Pipeline", "main"]
@@ -134,11 +134,14 @@ class Pipeline(Tool):
             With every mistake that was found.
         """
         arguments = list(sys.argv[1:] if argv is None else argv)
-        files = configuration_files(arguments)
+        files, executor = files_and_executor(arguments)
         self.enter_context(importable_from(files))
         config = Config()
         for path in files:
             config.merge(read_configuration(path))
+        executor = executor or config.get("Pipeline", {}).get("executor", "threads")
+        self._fork_server = self.enter_context(fork_server(config, executor))
+        for path in files:
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
         config = _with_options_of_process(config)
         classes = configured_classes(config)
@@ -185,6 +188,7 @@ class Pipeline(Tool):
             self.max_errors,
             self.retries,
             self.shared_memory_mb,
+            self._fork_server,
         )
 
     def start(self) -> None:

@@ -84,10 +84,8 @@ class WorkerSetup:
         step's workers it is.
     send_ahead : tuple of int
         How many messages each worker may send before the router reads them.
-    memory_fd : int
-        The file descriptor of the shared memory.
     layout : SharedLayout
-        Where things are in it.
+        Where things are in the shared memory.
     log_name : str
         The name of the pipeline's log.
     log_level : int
@@ -97,16 +95,17 @@ class WorkerSetup:
     graph: Graph
     workers: tuple[tuple[int, int], ...]
     send_ahead: tuple[int, ...]
-    memory_fd: int
     layout: SharedLayout
     log_name: str
     log_level: int
 
-    def run(self, index: int, endpoint: str, connection: Connection) -> None:
+    def run(self, memory_fd: int, index: int, endpoint: str, connection: Connection) -> None:
         """Be a worker, until the main process ends it or dies.
 
         Parameters
         ----------
+        memory_fd : int
+            The file descriptor of the shared memory.
         index : int
             Which one.
         endpoint : str
@@ -127,7 +126,7 @@ class WorkerSetup:
         def on_error(error: StepError | ConfigurationError) -> None:
             send("error", dump_error(error))
 
-        with contextlib.closing(SharedMemory.attach(self.memory_fd, private=True)) as memory:
+        with contextlib.closing(SharedMemory.attach(memory_fd, private=True)) as memory:
             channel = self._channel(index, endpoint, memory)
             try:
                 worker, steps = self._worker(index, channel, memory, send, on_error, may_skip)

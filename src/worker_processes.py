@@ -5,27 +5,17 @@ import logging
 import os
 import pickle
 import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
-from multiprocessing.reduction import send_handle
 from typing import Any
 
 from ._router import Router
 from .errors import ConfigurationError, StepError
+from .fork_server_client import ForkServerClient
 from .worker import LONGEST_DEAFNESS_S, wait_for
 
 __all__ = ["ProcessWorker", "WorkerProcesses"]
-
-# How many threads libraries compute with. The processes are as many as should compute at a
-# time; threads of their own only wait for one another. What the user has set is kept.
-THREAD_COUNTS = (
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
-    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
-)
 
 # How often in a row a replacement may die before it is initialized.
 MOST_FAILED_STARTS = 10
@@ -132,6 +122,8 @@ class WorkerProcesses:
 
     Parameters
     ----------
+    fork_server : ForkServerClient
+        What forks them; it is closed with this.
     router : Router
         To be told who died.
     log : logging.Logger
@@ -148,6 +140,7 @@ class WorkerProcesses:
 
     def __init__(
         self,
+        fork_server: ForkServerClient,
         router: Router,
         log: logging.Logger,
         on_error: Callable[[StepError | ConfigurationError], None],
@@ -167,14 +160,14 @@ class WorkerProcesses:
         self._is_routed = False
         self._is_aborted = False
         self._has_failed = False
-        self._server: subprocess.Popen[bytes] | None = None
+        self._fork_server = fork_server
         self._ready = threading.Event()
         self._error: str | None = None
         self._stop_read, self._stop_write = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._watch, name="processes", daemon=True)
 
     def start(self, setup: bytes, memory_fd: int) -> None:
-        """Start the process that workers are forked from.
+        """Get ready to fork workers.
 
         Parameters
         ----------
@@ -183,19 +176,7 @@ class WorkerProcesses:
         memory_fd : int
             The file descriptor of the shared memory.
         """
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "ctapipe.pipeline.fork_server", str(theirs.fileno())]
-        self._server = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            env={**dict.fromkeys(THREAD_COUNTS, "1"), **os.environ},
-            pass_fds=[theirs.fileno(), memory_fd],
-        )
-        theirs.close()
-        self._connection = Connection(ours.detach())
-        with contextlib.suppress(OSError):
-            self._connection.send((list(sys.path), list(sys.argv)))
-            self._connection.send_bytes(setup)
+        self._fork_server.set_up(setup, memory_fd)
         self._thread.start()
 
     def worker(self, index: int, name: str, has_finish: bool) -> ProcessWorker:
@@ -217,11 +198,9 @@ class WorkerProcesses:
             raise ConfigurationError(
                 [f"the steps cannot be made in worker processes: {self._error}"]
             )
-        ours, theirs = socket.socketpair()
-        worker.connection = Connection(ours.detach())
-        with self._lock, theirs, contextlib.suppress(OSError):
-            self._connection.send((worker.index, self._router.endpoint(worker.index)))
-            send_handle(self._connection, theirs.fileno(), None)
+        with self._lock:
+            endpoint = self._router.endpoint(worker.index)
+            worker.connection = self._fork_server.fork(worker.index, endpoint)
         self._wake()
 
     def routed(self) -> None:
@@ -241,12 +220,10 @@ class WorkerProcesses:
 
     def close(self) -> None:
         """End the process that workers are forked from, and the thread."""
-        if self._server is None:
-            return
         self._stop_write.close()
-        self._thread.join()
-        self._connection.close()
-        self._server.wait()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._fork_server.close()
         self._stop_read.close()
         for worker in self._workers:
             if worker.connection is not None:
@@ -260,6 +237,7 @@ class WorkerProcesses:
 
     def _watch(self) -> None:
         notices = self._router.notice_fd
+        server = self._fork_server.connection
         try:
             while True:
                 connections = {
@@ -267,13 +245,13 @@ class WorkerProcesses:
                     for worker in self._workers
                     if worker.connection is not None and not worker.connection.closed
                 }
-                ready = wait([self._connection, self._stop_read, notices, *connections])
+                ready = wait([server, self._stop_read, notices, *connections])
                 for connection in ready:
                     if connection in connections:
                         self._read(connections[connection])
                 if notices in ready:
                     self._take_notices()
-                if self._connection in ready:
+                if server in ready:
                     self._read_server()
                 if self._stop_read in ready:
                     self._stop_read.recv_bytes()
@@ -283,7 +261,7 @@ class WorkerProcesses:
         self._lose_server()
 
     def _read_server(self) -> None:
-        kind, *what = self._connection.recv()
+        kind, *what = self._fork_server.connection.recv()
         if kind == "ready":
             self._ready.set()
         elif kind == "failed":

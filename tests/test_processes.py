@@ -1,5 +1,6 @@
 """Worker processes: the same pipelines, processes that die, and what is left of them."""
 
+import json
 import logging
 import os
 import signal
@@ -355,6 +356,110 @@ def test_a_process_that_dies_in_init():
     stage = type("Stage", (Square,), {"init": lambda self: os.kill(os.getpid(), signal.SIGKILL)})
     with pytest.raises(StepError, match=r"lost its worker process in init\(\): .* by SIGKILL"):
         run_processes(numbers(), stage, collector())
+
+
+# ------------------------------------------------------------------------- the start
+
+STEPS = """
+import os, signal, sys, time
+from pathlib import Path
+
+IS_IMPORTED = Path(__file__).with_name("imported")
+IN_SERVER = "ctapipe.pipeline.fork_server" in str(sys.modules["__main__"].__spec__)
+
+def wait_for_the_other():
+    if IN_SERVER:
+        IS_IMPORTED.touch()
+    deadline = time.monotonic() + 30
+    while not IS_IMPORTED.exists():
+        assert time.monotonic() < deadline, "nobody else has imported it"
+        os.sched_yield()
+
+{at_import}
+
+class Producer:
+    def run(self):
+        yield from range(10)
+
+class Stage:
+    def run(self, number):
+        return number
+
+class Consumer:
+    def run(self, number):
+        print(number, flush=True)
+"""
+
+
+def write_steps(tmp_path, at_import):
+    (tmp_path / "steps.py").write_text(STEPS.replace("{at_import}", at_import))
+    conf = {
+        "executor": "processes",
+        "producer_conf": {"name": "PRODUCER", "class": "Producer", "module": "steps"},
+        "stagers_conf": [{"name": "STAGE", "class": "Stage", "module": "steps"}],
+        "consumer_conf": {
+            "name": "CONSUMER",
+            "class": "Consumer",
+            "module": "steps",
+            "ordered": True,
+        },
+    }
+    (tmp_path / "pipeline.json").write_text(json.dumps({"Pipeline": conf}))
+
+
+def start(tmp_path, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+    )
+
+
+def start_command(tmp_path, at_import, *options):
+    write_steps(tmp_path, at_import)
+    return start(tmp_path, "-m", "ctapipe.pipeline", "--config=pipeline.json", *options)
+
+
+def test_modules_are_imported_for_the_workers_at_the_same_time(tmp_path):
+    result = start_command(tmp_path, "wait_for_the_other()")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [str(i) for i in range(10)]
+
+
+def test_a_mistake_is_reported_without_waiting_for_the_import(tmp_path):
+    at_import = "if IN_SERVER: time.sleep(1000)"
+    result = start_command(tmp_path, at_import, "--STAGE.unknown=1")
+    assert result.returncode == 2
+    assert "step 'STAGE'" in result.stderr
+
+
+def test_what_is_wrong_with_a_module_is_said_once(tmp_path):
+    result = start_command(tmp_path, "raise RuntimeError('not today')")
+    assert result.returncode == 2
+    assert "RuntimeError: not today" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_workers_survive_an_interrupt_from_their_very_start(tmp_path):
+    at_import = """
+if not IN_SERVER:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # As a terminal does: all processes get it, the other one while it starts.
+    os.killpg(0, signal.SIGINT)
+wait_for_the_other()
+"""
+    write_steps(tmp_path, at_import)
+    result = start(tmp_path, "-c", "from ctapipe.pipeline import run; run('pipeline.json')")
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_another_executor_on_the_command_line(tmp_path):
+    result = start_command(tmp_path, "assert not IN_SERVER", "--executor=sequential")
+    assert result.returncode == 0, result.stderr
 
 
 # ------------------------------------------------------- interrupted, and killed

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 from ..errors import ConfigurationError, StepError, describe
+from ..fork_server_client import ForkServerClient
 from ..graph import Graph
 
 __all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
@@ -34,6 +35,8 @@ class Executor(ABC):
         How many worker processes a message may have killed before it is given up.
     shared_memory_mb : int
         How much memory worker processes share, MB.
+    fork_server : ForkServerClient, optional
+        What forks worker processes, if it is started already.
 
     Attributes
     ----------
@@ -52,6 +55,7 @@ class Executor(ABC):
         max_errors: int | None = None,
         retries: int = DEFAULT_RETRIES,
         shared_memory_mb: int = DEFAULT_SHARED_MEMORY_MB,
+        fork_server: ForkServerClient | None = None,
     ) -> None:
         self.graph = graph
         self.log = log
@@ -61,6 +65,7 @@ class Executor(ABC):
         self._max_errors = max_errors
         self._retries = retries
         self._shared_memory_mb = shared_memory_mb
+        self._fork_server = fork_server
         self._n_failed = 0
         self._lock = threading.Lock()
         self._interrupted = False

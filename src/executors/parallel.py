@@ -17,6 +17,7 @@ from .._shared import SharedMemory
 from ..bodies import Bodies
 from ..chains import ChainCounts, join_chain
 from ..errors import ConfigurationError, StepError
+from ..fork_server_client import ForkServerClient
 from ..graph import UNLIMITED, Graph, WorkerKind
 from ..private_directory import PrivateDirectory
 from ..step import Send, Step, create_steps
@@ -326,7 +327,6 @@ class Parallel(Executor):
             graph=Graph(steps),
             workers=tuple(self._slots),
             send_ahead=tuple(self._send_ahead(self._chains[head]) for head, _ in self._slots),
-            memory_fd=memory.fd,
             layout=self._layout,
             log_name=self.log.name,
             log_level=self.log.getEffectiveLevel(),
@@ -341,6 +341,7 @@ class Parallel(Executor):
                 ]
             ) from error
         self._processes = WorkerProcesses(
+            self._fork_server or ForkServerClient(),
             self._router,
             self.log,
             self._on_error,
