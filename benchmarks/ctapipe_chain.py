@@ -1,7 +1,7 @@
-"""How long the event loop of the ctapipe chain takes, measured in a process of its own.
+"""How long the ctapipe chain takes, measured in a process of its own.
 
-From before the first event is read until the last one is written. Run as a script it
-prints the seconds.
+All of the command; or the event loop, from before the first event is read until the last
+one is written. Run as a script it prints the seconds of the event loop.
 """
 
 import os
@@ -20,7 +20,7 @@ from ctapipe.pipeline.algorithms.event_reader import EventReader
 from ctapipe.pipeline.algorithms.event_writer import EventWriter
 from ctapipe.pipeline.fork_server_client import THREAD_COUNTS
 
-__all__ = ["event_loop"]
+__all__ = ["command", "event_loop"]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # The files were simulated without the effective focal length.
@@ -44,6 +44,31 @@ def event_loop(what, path):
     env = {**os.environ, **dict.fromkeys(THREAD_COUNTS, "1")}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
     return float(done.stdout)
+
+
+def command(what, path):
+    """Seconds of the whole command, from its start to its end.
+
+    Parameters
+    ----------
+    what : {"ctapipe-process", "processes"}
+        What runs it.
+    path : pathlib.Path
+        The file with events.
+    """
+    programs = {
+        "ctapipe-process": ["ctapipe-process", "--write-images"],
+        "processes": ["ctapipe-pipeline", f"--config={EXAMPLES / 'dl1.yaml'}"],
+    }
+    name, *options = programs[what]
+    with tempfile.TemporaryDirectory() as directory:
+        config = Path(directory) / "config.yaml"
+        config.write_text(yaml.safe_dump(FILES))
+        program = Path(sys.executable).with_name(name)
+        files = [f"--config={config}", f"--input={path}", "--output=events.dl1.h5"]
+        began = time.perf_counter()
+        subprocess.run([program, *options, *files], check=True, capture_output=True, cwd=directory)
+        return time.perf_counter() - began
 
 
 class TimedReader(EventReader):

@@ -1,5 +1,6 @@
 """The command ``ctapipe-pipeline``."""
 
+import gc
 import importlib.metadata
 import inspect
 import json
@@ -265,4 +266,8 @@ def _with_options_of_process(config: Config) -> Config:
 
 def main() -> None:
     """Run the command."""
-    Pipeline().run()
+    try:
+        Pipeline().run()
+    finally:
+        # Else Python looks through all that was imported before it exits, for half a second.
+        gc.freeze()
