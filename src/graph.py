@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from traitlets.config import Config
 
+from .configuration import pipeline_section
 from .errors import ConfigurationError
 from .names import did_you_mean
 from .options import check_options, config_of_step
@@ -291,9 +292,9 @@ def modules_in_processes(config: Config, executor: str) -> list[str]:
     executor : str
         The executor of the pipeline.
     """
-    section = config.get("Pipeline")
-    stages = section.get("stagers_conf") if isinstance(section, Mapping) else None
-    confs = [conf for conf in stages if isinstance(conf, Mapping)] if stages else []
+    stages = pipeline_section(config).get("stagers_conf")
+    stages = stages if isinstance(stages, list | tuple) else []
+    confs = [conf for conf in stages if isinstance(conf, Mapping)]
     kinds = [conf.get("executor", executor) for conf in confs]
     if executor == "sequential" or "processes" not in kinds:
         return []

@@ -31,7 +31,9 @@ def check_options(config: Config, classes: Mapping[str, type], names: Iterable[s
     for section, content in config.items():
         if section == "version":
             continue
-        if not isinstance(content, Mapping):
+        if not isinstance(content, Mapping) and section in ("Pipeline", *names):
+            errors.append(f"{section!r} must be a section with options, not {content!r}")
+        elif not isinstance(content, Mapping):
             errors.append(
                 f"unknown key {section!r} at the top of the configuration"
                 + did_you_mean(section, ["Pipeline", "version", *names])

@@ -8,7 +8,7 @@ from typing import Any
 
 from traitlets.config import Config
 
-from .configuration import importable_from, read_configuration
+from .configuration import importable_from, pipeline_section, read_configuration
 from .errors import ConfigurationError
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, Executor
 from .fork_server_client import ForkServerClient
@@ -134,9 +134,9 @@ def run(
                 f"not {configuration!r}"
             ]
         )
-    section = config.get("Pipeline", {})
+    section = pipeline_section(config)
     executor = executor or section.get("executor", "threads")
-    if executor not in EXECUTORS:
+    if not isinstance(executor, str) or executor not in EXECUTORS:
         raise ConfigurationError(
             [f"there is no executor {executor!r}{did_you_mean(str(executor), EXECUTORS)}"]
         )

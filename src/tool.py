@@ -15,7 +15,7 @@ from traitlets import Enum, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 
 from .command_line import files_and_executor, take_step_options, unknown_options
-from .configuration import importable_from, read_configuration
+from .configuration import importable_from, pipeline_section, read_configuration
 from .errors import ConfigurationError, StepError, describe
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .graph import SERIALIZATIONS, Graph, configured_classes
@@ -140,7 +140,7 @@ class Pipeline(Tool):
         config = Config()
         for path in files:
             config.merge(read_configuration(path))
-        executor = executor or config.get("Pipeline", {}).get("executor", "threads")
+        executor = executor or pipeline_section(config).get("executor", "threads")
         self._fork_server = self.enter_context(fork_server(config, executor))
         for path in files:
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import json
 import re
 import sys
 
@@ -10,7 +11,7 @@ from ctapipe.core import Component
 from ctapipe.core.traits import Int
 from traitlets.config import Config
 
-from ctapipe.pipeline import ConfigurationError, run
+from ctapipe.pipeline import ConfigurationError, Pipeline, run
 from ctapipe.pipeline.graph import DEFAULT_QUEUE_LIMIT, Graph
 
 
@@ -52,6 +53,24 @@ def configuration():
 
 def graph_of(conf):
     return Graph.from_config(Config(copy.deepcopy(conf)))
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        5,
+        {"executor": "processes", "stagers_conf": 5},
+        {"executor": "processes", "stagers_conf": [5]},
+        {"executor": ["processes"], "stagers_conf": []},
+    ],
+)
+def test_what_is_looked_at_before_the_check_may_be_anything(tmp_path, section):
+    path = tmp_path / "pipeline.json"
+    path.write_text(json.dumps({"Pipeline": section}))
+    with pytest.raises(ConfigurationError):
+        run(path)
+    with pytest.raises(ConfigurationError):
+        Pipeline().initialize([f"--config={path}"])
 
 
 def test_the_steps_form_a_chain_when_next_steps_are_absent():
@@ -170,6 +189,8 @@ MISTAKES = [
     ((P, "producer_conf", "queue_limit"), 2, r"step 'READ': 'queue_limit' is not for the producer"),
     ((P, "consumer_conf", "next_steps"), "HILLAS", r"step 'WRITE': 'next_steps' is not for the co"),
     ((P, "stagers_con"), [], r"Pipeline: unknown option 'stagers_con' \(did you mean 'stagers_co"),
+    (("READ",), 5, r"'READ' must be a section with options, not 5"),
+    (("Pipeline",), 5, r"'Pipeline' must be a section with options, not 5"),
     (("Producer",), {"max_event": 3}, r"Producer: unknown option 'max_event' .*'max_events'"),
     (("READ",), {"max_event": 3}, r"step 'READ': unknown option 'max_event' .*'max_events'"),
     (("Producer",), {"max_events": "x"}, r"Producer: option 'max_events': .*expected an int, no"),
