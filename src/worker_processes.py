@@ -166,17 +166,8 @@ class WorkerProcesses:
         self._stop_read, self._stop_write = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._watch, name="processes", daemon=True)
 
-    def start(self, setup: bytes, memory_fd: int) -> None:
-        """Get ready to fork workers.
-
-        Parameters
-        ----------
-        setup : bytes
-            A pickled `WorkerSetup`.
-        memory_fd : int
-            The file descriptor of the shared memory.
-        """
-        self._fork_server.set_up(setup, memory_fd)
+    def start(self) -> None:
+        """Watch the fork server and the workers from now on."""
         self._thread.start()
 
     def worker(self, index: int, name: str, has_finish: bool) -> ProcessWorker:

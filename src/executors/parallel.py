@@ -340,8 +340,9 @@ class Parallel(Executor):
                     "the top of a module, or use the executor 'threads'"
                 ]
             ) from error
+        fork_server = self._fork_server or ForkServerClient()
         self._processes = WorkerProcesses(
-            self._fork_server or ForkServerClient(),
+            fork_server,
             self._router,
             self.log,
             self._on_error,
@@ -349,7 +350,8 @@ class Parallel(Executor):
             self._retries,
             [spec.name for spec in self.graph.steps],
         )
-        self._processes.start(pickled, memory.fd)
+        fork_server.set_up(pickled, memory.fd)
+        self._processes.start()
 
     def _is_ending(self) -> bool:
         return bool(self._interrupted or self._errors)
