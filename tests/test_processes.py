@@ -436,7 +436,20 @@ def test_a_mistake_is_reported_without_waiting_for_the_import(tmp_path):
     assert "step 'STAGE'" in result.stderr
 
 
-def test_what_is_wrong_with_a_module_is_said_once(tmp_path):
+def test_a_module_that_only_threads_need_may_fail_for_the_workers(tmp_path):
+    write_steps(tmp_path, "")
+    (tmp_path / "local.py").write_text("from steps import IN_SERVER, Stage\nassert not IN_SERVER\n")
+    path = tmp_path / "pipeline.json"
+    configuration = json.loads(path.read_text())
+    stages = configuration["Pipeline"]["stagers_conf"]
+    stages.append({"name": "LOCAL", "class": "Stage", "module": "local", "executor": "threads"})
+    path.write_text(json.dumps(configuration))
+    result = start(tmp_path, "-m", "ctapipe.pipeline", "--config=pipeline.json")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [str(i) for i in range(10)]
+
+
+def test_what_is_wrong_with_a_module_is_a_mistake_without_a_traceback(tmp_path):
     result = start_command(tmp_path, "raise RuntimeError('not today')")
     assert result.returncode == 2
     assert "RuntimeError: not today" in result.stderr
