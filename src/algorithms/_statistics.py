@@ -1,6 +1,6 @@
 """How many images and events met each quality criterion, counted by several workers."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -57,9 +57,9 @@ class Statistics:
     def __init__(self) -> None:
         self._sums: dict[str, tuple[QualityCounts, np.ndarray]] = {}
 
-    def add(self, event: ArrayEventContainer) -> None:
-        """Add what an event carries."""
-        counted: dict[str, QualityCounts] = event.meta.get(KEY, {})
+    def add(self, meta: dict[str, Any]) -> None:
+        """Add what the metadata of an event carries."""
+        counted: dict[str, QualityCounts] = meta.get(KEY, {})
         for path, counts in counted.items():
             added = np.array([counts.counts, counts.cumulative_counts], dtype=np.int64)
             if path in self._sums:

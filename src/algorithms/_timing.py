@@ -14,6 +14,7 @@ References
 import threading
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 from ctapipe.containers import (
     ArrayEventContainer,
@@ -21,6 +22,7 @@ from ctapipe.containers import (
     CameraTimingParametersContainer,
     TimingParametersContainer,
 )
+from ctapipe.core import Container
 from ctapipe.core.env import CTAPIPE_DISABLE_NUMBA_CACHE
 from ctapipe.fitting import FIT_RNG, _lts_linear_regression
 from ctapipe.image.hillas import camera_to_shower_coordinates
@@ -53,7 +55,9 @@ def seed_fits(event: ArrayEventContainer) -> None:
     FIT_RNG.bit_generator.state = np.random.PCG64(seed_of(event)).state
 
 
-def attach_pulses(event: ArrayEventContainer, tel_id: int, geometry: CameraGeometry) -> None:
+def attach_pulses(
+    event: ArrayEventContainer, tel_id: int, geometry: CameraGeometry, is_deferred: bool
+) -> None:
     """Keep in the event what the time gradient of an image is fitted to.
 
     Parameters
@@ -64,6 +68,8 @@ def attach_pulses(event: ArrayEventContainer, tel_id: int, geometry: CameraGeome
         The telescope.
     geometry : ctapipe.instrument.CameraGeometry
         In the frame of the image parameters.
+    is_deferred : bool
+        Whether it has not been fitted at all; then the timing parameters are nan.
     """
     dl1 = event.dl1.tel[tel_id]
     hillas, mask = dl1.parameters.hillas, dl1.image_mask
@@ -76,6 +82,8 @@ def attach_pulses(event: ArrayEventContainer, tel_id: int, geometry: CameraGeome
     longitudinal, _ = camera_to_shower_coordinates(*values, hillas.psi.to_value("rad"))
     pulses = longitudinal, dl1.peak_time[mask].astype(np.float64), unit
     event.meta.setdefault(KEY, {})[tel_id] = pulses
+    if is_deferred:
+        dl1.parameters.timing = _container(np.nan / unit, np.nan, np.float64(np.nan))
 
 
 @njit(nogil=True, cache=not CTAPIPE_DISABLE_NUMBA_CACHE)
@@ -93,25 +101,32 @@ class TimingFits:
         # So that it is compiled before the first event; the stream is not used.
         _fit(np.arange(3.0), np.arange(3.0), np.random.default_rng(SEED))
 
-    def __call__(self, event: ArrayEventContainer) -> None:
-        """Set the timing parameters of an event's images.
+    def __call__(self, meta: dict[str, Any]) -> dict[int, Container]:
+        """Fit those of one event.
 
         Parameters
         ----------
-        event : ctapipe.containers.ArrayEventContainer
-            The next event.
+        meta : dict
+            The metadata of the next event.
+
+        Returns
+        -------
+        dict of int to ctapipe.core.Container
+            The timing parameters of each telescope that has them.
         """
-        pulses: dict[int, Any] = event.meta.get(KEY, {})
-        for tel_id, (longitudinal, peak_time, unit) in pulses.items():
-            is_finite = np.isfinite(longitudinal) & np.isfinite(peak_time)
-            slope, intercept = np.nan, np.nan
-            if np.count_nonzero(is_finite) >= 2:
-                slope, intercept = _fit(longitudinal[is_finite], peak_time[is_finite], self._rng)
-            is_of_camera = unit.is_equivalent("m")
-            event.dl1.tel[tel_id].parameters.timing = (
-                CameraTimingParametersContainer if is_of_camera else TimingParametersContainer
-            )(
-                slope=slope / unit,
-                intercept=intercept,
-                deviation=rmse(longitudinal * slope + intercept, peak_time),
-            )
+        return {tel_id: self._fit(*pulses) for tel_id, pulses in meta.get(KEY, {}).items()}
+
+    def _fit(self, longitudinal: np.ndarray, peak_time: np.ndarray, unit: u.UnitBase) -> Container:
+        is_finite = np.isfinite(longitudinal) & np.isfinite(peak_time)
+        slope, intercept = np.nan, np.nan
+        if np.count_nonzero(is_finite) >= 2:
+            slope, intercept = _fit(longitudinal[is_finite], peak_time[is_finite], self._rng)
+        deviation = rmse(longitudinal * slope + intercept, peak_time)
+        return _container(slope / unit, intercept, deviation)
+
+
+def _container(slope: u.Quantity, intercept: float, deviation: float) -> Container:
+    is_of_camera = slope.unit.is_equivalent("1/m")
+    return (CameraTimingParametersContainer if is_of_camera else TimingParametersContainer)(
+        slope=slope, intercept=intercept, deviation=deviation
+    )

@@ -10,6 +10,9 @@ from ctapipe.io.hdf5dataformat import DL1_IMAGE_STATISTICS_TABLE, DL2_EVENT_STAT
 from ctapipe.reco import ShowerProcessor
 
 from ._processing import ProcessingStep
+from ._row_maker import RowMaker
+from ._row_writer import RowWriter
+from ._rows import EventRows
 from ._statistics import Statistics
 from ._timing import TimingFits
 
@@ -34,19 +37,28 @@ class EventWriter(ProcessingStep):
         self._fit_times = TimingFits()
         self._statistics = Statistics()
         tool = self._tool
+        self._make_rows = RowMaker(event_source=tool.event_source, parent=tool)
         self._write = DataWriter(event_source=tool.event_source, parent=tool)
+        self._write_rows = RowWriter(self._write._writer)
 
-    def run(self, event: ArrayEventContainer) -> None:
+    def run(self, event: ArrayEventContainer | EventRows) -> None:
         """Write one event.
 
         Parameters
         ----------
-        event : ctapipe.containers.ArrayEventContainer
-            The next one in the order of the file.
+        event : ctapipe.containers.ArrayEventContainer or EventRows
+            The next one in the order of the file, or the rows that `EventSerializer` has
+            made of it.
         """
-        self._fit_times(event)
-        self._statistics.add(event)
-        self._write(event)
+        rows = event if isinstance(event, EventRows) else self._make_rows(event)
+        fitted = self._fit_times(rows.meta)
+        self._statistics.add(rows.meta)
+        tables = {
+            f"dl1/event/telescope/parameters/{self._write.table_name(tel_id)}": timing
+            for tel_id, timing in fitted.items()
+        }
+        self._write_rows(rows, tables)
+        self._write._at_least_one_event = True
 
     def finish(self) -> None:
         """Write what is known only at the end, and close the file."""
@@ -54,6 +66,7 @@ class EventWriter(ProcessingStep):
         try:
             if write is not None:
                 try:
+                    self._write_rows.flush()
                     distributions = self._tool.event_source.simulated_shower_distributions
                     write.write_simulated_shower_distributions(distributions)
                     tables = self._statistics.tables() or self._tables_without_events()

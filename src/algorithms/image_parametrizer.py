@@ -92,5 +92,5 @@ class ImageParametrizer(ProcessingStep):
         for tel_id, dl1 in event.dl1.tel.items():
             is_parametrized = dl1.parameters is not process.default_image_container
             if is_parametrized and dl1.peak_time is not None:
-                attach_pulses(event, tel_id, self._geometries[tel_id])
+                attach_pulses(event, tel_id, self._geometries[tel_id], self._defers)
         return event

@@ -1,0 +1,296 @@
+"""Making the rows of events, as `ctapipe.io.DataWriter` does, without a file.
+
+Of ctapipe's writers this uses attributes that are not public.
+"""
+
+import enum
+import pickle
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.time import Time
+from astropy.units import Quantity
+from ctapipe.containers import ArrayEventContainer
+from ctapipe.core import Container, Map
+from ctapipe.io import DataWriter, HDF5TableWriter
+from ctapipe.io.hdf5tableio import PYTABLES_TYPE_MAP
+from ctapipe.io.tableio import EnumColumnTransform, TimeColumnTransform
+
+from ._rows import Column, EventRows, Row, RowLayout
+
+
+class RowMaker(DataWriter):
+    """Makes the rows of events; has the options of `ctapipe.io.DataWriter`.
+
+    Parameters
+    ----------
+    event_source : ctapipe.io.EventSource
+        Where the events come from.
+    parent : ctapipe.core.Component
+        Its parent.
+    """
+
+    _writer: Any
+
+    def __call__(self, event: ArrayEventContainer) -> EventRows:
+        """Make the rows of an event.
+
+        Parameters
+        ----------
+        event : ctapipe.containers.ArrayEventContainer
+            The event.
+
+        Returns
+        -------
+        EventRows
+            Its rows.
+        """
+        recorder = self._writer
+        recorder.rows, recorder.data = [], []
+        self._write_pointings(event)
+        n_pointings = len(recorder.rows)
+        super().__call__(event)
+        data = np.frombuffer(b"".join(recorder.data), np.uint8)
+        return EventRows(event.index.obs_id, recorder.rows, n_pointings, data, event.meta)
+
+    def _write_pointings(self, event: ArrayEventContainer) -> None:
+        # Whether it is the first event of a telescope is known where all events come together.
+        if self._is_simulation:
+            self._constant_telescope_pointing_written.clear()
+            super()._write_constant_pointing(event)
+
+    def _write_constant_pointing(self, event: ArrayEventContainer) -> None:
+        """Nothing: it has been done."""
+
+    def _setup_output_path(self) -> None:
+        """Nothing: there is no output."""
+
+    def _setup_outputfile(self) -> None:
+        """Nothing: there is no output."""
+
+    def _setup_writer(self) -> None:
+        """Let the writer say what is written and how; the file it comes with is not used."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.output_path = Path(directory) / "unused.h5"
+            super()._setup_writer()
+            self._writer.close()
+        self._writer = _Recorder(self._writer)
+
+
+class _Recorder:
+    """Takes what is written to tables.
+
+    Parameters
+    ----------
+    writer : ctapipe.io.HDF5TableWriter
+        Says which columns are left out, and how others are transformed.
+    """
+
+    def __init__(self, writer: HDF5TableWriter) -> None:
+        self._writer = writer
+        self._encoders: dict[Any, _Encoder] = {}
+        self.rows: list[Row] = []
+        self.data: list[bytes] = []
+
+    def write(
+        self,
+        table_name: str,
+        containers: Container | Iterable[Container],
+        time_format: str = "ctao_high_res",
+    ) -> None:
+        """Add a row, as `ctapipe.io.HDF5TableWriter` does."""
+        containers = [containers] if isinstance(containers, Container) else list(containers)
+        values = [value for container in containers for value in container.values()]
+        kinds = [(type(container), container.prefix) for container in containers]
+        key = (table_name, time_format, *kinds, *map(type, values))
+        encoder = self._encoders.get(key)
+        metas = [container.meta for container in containers]
+        data = encoder(values) if encoder and encoder.metas == metas else None
+        if encoder is None or data is None:
+            encoder = _Encoder(self._writer, table_name, containers, time_format)
+            self._encoders[key] = encoder
+            data = encoder(values)
+            assert data is not None
+        objects = {name: values[i] for name, i in encoder.objects}
+        self.rows.append(Row(table_name, encoder.layout, objects))
+        self.data.append(data)
+
+
+class _Encoder:
+    """Makes the bytes of rows of one layout.
+
+    Parameters
+    ----------
+    writer : ctapipe.io.HDF5TableWriter
+        Says which columns are left out, and how others are transformed.
+    table_name : str
+        The table.
+    containers : list of ctapipe.core.Container
+        What the first row is made of. Later ones have values of the same types.
+    time_format : str
+        Format of times.
+    """
+
+    def __init__(
+        self,
+        writer: HDF5TableWriter,
+        table_name: str,
+        containers: list[Container],
+        time_format: str,
+    ) -> None:
+        writer._realize_regexp_transforms(table_name, containers)
+        transforms = writer._transforms[table_name]
+        columns: dict[str, Column] = {}
+        examples = []
+        self._parts: list[_Part] = []
+        # Columns that are not in the bytes, and the indices of their values.
+        self.objects: list[tuple[str, int]] = []
+        i = -1
+        for container in containers:
+            example = type(container)(prefix=container.prefix)
+            example.meta = container.meta
+            examples.append(example)
+            names = (name for name, _ in container.items(add_prefix=writer.add_prefix))
+            for name, (key, field) in zip(names, container.fields.items(), strict=True):
+                i += 1
+                value = container[key]
+                transform = transforms.get(name)
+                example[key] = value if transform else _example(value)
+                if isinstance(value, Container | Map) or writer._is_column_excluded(
+                    table_name, name
+                ):
+                    continue
+                part = _Part.of(i, value, field.unit, transform, time_format)
+                # Of two columns with the same name the last one wins.
+                if part is None or name in columns:
+                    self.objects.append((name, i))
+                else:
+                    self._parts.append(part)
+                    columns[name] = part.column(name)
+        self.metas = [dict(container.meta) for container in containers]
+        others = [Column(name, "object") for name, _ in self.objects]
+        layout = RowLayout((*columns.values(), *others), examples, time_format)
+        self._dtype = layout.dtype
+        self.layout = zlib.compress(pickle.dumps(layout))
+
+    def __call__(self, values: list[Any]) -> bytes | None:
+        """Make the bytes of a row.
+
+        Parameters
+        ----------
+        values : list
+            All values of the containers.
+
+        Returns
+        -------
+        bytes or None
+            The row; None if it has to have another layout.
+        """
+        numbers = []
+        for i, transform, unit, has_own_unit, dtype, shape in self._parts:
+            value = values[i]
+            if unit is not None:
+                if value.unit is unit:
+                    value = value.view(np.ndarray)
+                elif has_own_unit and value.unit != unit:
+                    return None
+                else:
+                    value = value.to_value(unit)
+            elif transform is not None:
+                value = transform(value)
+            if shape is not None and (value.dtype != dtype or value.shape != shape):
+                return None
+            numbers.append(value)
+        row = np.empty((), self._dtype)
+        row[()] = tuple(numbers)
+        return row.tobytes()
+
+
+class _Part(NamedTuple):
+    """How a value becomes numbers.
+
+    Parameters
+    ----------
+    i : int
+        Index of the value.
+    transform : callable or None
+        What is done to it, if it is not a quantity.
+    unit : astropy.units.UnitBase or None
+        Unit of the numbers, if it is a quantity.
+    has_own_unit : bool
+        Whether that is the unit of the value, and not one that all are converted to.
+    dtype : numpy.dtype
+        Of the numbers.
+    shape : tuple of int or None
+        Of the numbers; None if the type of the value says that it is a single one.
+    """
+
+    i: int
+    transform: Callable[[Any], Any] | None
+    unit: Any
+    has_own_unit: bool
+    dtype: np.dtype
+    shape: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, i: int, value: Any, unit: Any, transform: Any, time_format: str) -> "_Part | None":
+        """How a value is written.
+
+        Parameters
+        ----------
+        i : int
+            Its index.
+        value : object
+            The value.
+        unit : astropy.units.UnitBase or None
+            Unit of the column.
+        transform : ctapipe.io.tableio.ColumnTransform or None
+            Transform of the column.
+        time_format : str
+            Format of times.
+
+        Returns
+        -------
+        _Part or None
+            None if it is not made of numbers.
+        """
+        has_own_unit = False
+        if transform is None and isinstance(value, enum.Enum):
+            transform = EnumColumnTransform(enum=type(value))
+        elif transform is None and isinstance(value, Time):
+            transform = TimeColumnTransform(scale="tai", format=time_format)
+        if transform is not None:
+            unit = None
+            numbers = transform(value)
+        elif isinstance(value, Quantity):
+            has_own_unit = unit is None
+            unit = value.unit if has_own_unit else unit
+            numbers = value.to_value(unit)
+        else:
+            unit = None
+            numbers = value
+        if type(numbers) in (float, int, bool):
+            # What a transform makes a number of is always one.
+            return cls(i, transform, unit, has_own_unit, np.dtype(type(numbers)), None)
+        is_numbers = type(numbers) is np.ndarray or isinstance(numbers, np.generic)
+        if not is_numbers or numbers.dtype.name not in PYTABLES_TYPE_MAP:
+            return None
+        return cls(i, transform, unit, has_own_unit, numbers.dtype, numbers.shape)
+
+    def column(self, name: str) -> Column:
+        """The column that the numbers are written to."""
+        is_final = self.transform is not None
+        return Column(name, self.dtype.str, self.shape or (), self.unit, is_final)
+
+
+def _example(value: Any) -> Any:
+    """A small value that makes the same column."""
+    if isinstance(value, Container | Map):
+        return type(value)()
+    if isinstance(value, np.ndarray):
+        return np.zeros_like(value)
+    return value

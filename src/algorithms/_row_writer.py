@@ -1,0 +1,211 @@
+"""Writing rows that were made apart from the file.
+
+What `ctapipe.io.HDF5TableWriter` does with a row after the first of its table, whose
+columns all later ones have to fit. It is asked to make the tables. Of it, this uses
+attributes that are not public.
+"""
+
+import pickle
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from astropy.units import Quantity
+from ctapipe.core import Container
+from ctapipe.io import HDF5TableWriter
+from ctapipe.io.tableio import QuantityColumnTransform
+
+from ._rows import Column, EventRows, RowLayout
+
+
+class RowWriter:
+    """Writes the rows of events.
+
+    Parameters
+    ----------
+    writer : ctapipe.io.HDF5TableWriter
+        With the file.
+    """
+
+    def __init__(self, writer: HDF5TableWriter) -> None:
+        self._writer = writer
+        self._tables: dict[str, _Table] = {}
+        self._fillers: dict[tuple[str, bytes], _Filler] = {}
+        self._pointings: set[tuple[int, str]] = set()
+
+    def __call__(self, event: EventRows, later: Mapping[str, Container]) -> None:
+        """Write an event.
+
+        Parameters
+        ----------
+        event : EventRows
+            Its rows.
+        later : dict of str to ctapipe.core.Container
+            What became known after the rows were made, by the name of the table.
+        """
+        end = 0
+        for i, (name, layout, objects) in enumerate(event.rows):
+            fill = self._fillers.get((name, layout)) or self._filler(name, layout)
+            start, end = end, end + fill.dtype.itemsize
+            if i < event.n_pointings:
+                if (event.obs_id, name) in self._pointings:
+                    continue
+                self._pointings.add((event.obs_id, name))
+            fill(event.data[start:end], objects)
+            table = self._tables[name]
+            if name in later:
+                table.overwrite(later[name])
+            table.end_row()
+
+    def _filler(self, name: str, layout: bytes) -> "_Filler":
+        unpacked = pickle.loads(zlib.decompress(layout))
+        if name not in self._tables:
+            self._writer._setup_new_table(name, unpacked.containers, unpacked.time_format)
+            self._tables[name] = _Table(self._writer, name)
+        filler = self._fillers[name, layout] = _Filler(self._tables[name], unpacked)
+        return filler
+
+    def flush(self) -> None:
+        """Put all rows into the file."""
+        for table in self._tables.values():
+            table.flush()
+
+
+class _Table:
+    """A table of the file, with rows that are not yet in it.
+
+    Parameters
+    ----------
+    writer : ctapipe.io.HDF5TableWriter
+        With the table.
+    name : str
+        Its name.
+    """
+
+    def __init__(self, writer: HDF5TableWriter, name: str) -> None:
+        self._table = writer._tables[name]
+        self._has_prefixes = writer.add_prefix
+        self.name = name
+        self.dtype = self._table.dtype
+        self.transforms: Mapping[str, Any] = writer._transforms[name]
+        self._clear()
+
+    def _clear(self) -> None:
+        # As many as PyTables keeps of rows that it is given one by one.
+        self._rows = np.zeros(max(self._table.nrowsinbuf, 1), self.dtype)
+        self._bytes = self._rows.view(np.uint8).reshape(len(self._rows), -1)
+        self._n_rows = 0
+
+    def set_row(self, data: np.ndarray) -> None:
+        """Fill the next row.
+
+        Parameters
+        ----------
+        data : numpy.ndarray of uint8
+            All of it.
+        """
+        self._bytes[self._n_rows] = data
+
+    def set(self, name: str, value: Any, transform: Any) -> None:
+        """Set a value of the next row.
+
+        Parameters
+        ----------
+        name : str
+            The column.
+        value : object
+            The value.
+        transform : ctapipe.io.tableio.ColumnTransform or None
+            What makes numbers of it, if it is not a number.
+
+        Raises
+        ------
+        Exception
+            If it does not fit into its column.
+        """
+        try:
+            self._rows[self._n_rows][name] = value if transform is None else transform(value)
+        except Exception as error:
+            error.add_note(f"column {name} of table {self.name}")
+            raise
+
+    def overwrite(self, container: Container) -> None:
+        """Replace values of the next row.
+
+        Parameters
+        ----------
+        container : ctapipe.core.Container
+            The new values.
+        """
+        for name, value in container.items(add_prefix=self._has_prefixes):
+            self.set(name, value, self.transforms.get(name))
+
+    def end_row(self) -> None:
+        """Let the row after it be the next one."""
+        self._n_rows += 1
+        if self._n_rows == len(self._rows):
+            self.flush()
+
+    def flush(self) -> None:
+        """Put the rows into the file."""
+        rows = self._rows[: self._n_rows]
+        self._clear()
+        self._table.append(rows)
+
+
+class _Filler:
+    """Fills rows of a table with rows of a layout.
+
+    Parameters
+    ----------
+    table : _Table
+        The table.
+    layout : RowLayout
+        The layout.
+    """
+
+    def __init__(self, table: _Table, layout: RowLayout) -> None:
+        self._table = table
+        self.dtype = layout.dtype
+        self._columns: list[tuple[Column, Any]] = []
+        for column in layout.columns:
+            transform = table.transforms.get(column.name)
+            if column.name in table.dtype.names:
+                is_copied = _is_copied(column, transform)
+                self._columns.append((column, None if is_copied else transform))
+        names = tuple(column.name for column, transform in self._columns if transform is None)
+        self._is_same = self.dtype == table.dtype and names == table.dtype.names
+
+    def __call__(self, data: np.ndarray, objects: Mapping[str, Any]) -> None:
+        """Fill the next row.
+
+        Parameters
+        ----------
+        data : numpy.ndarray of uint8
+            The numbers of the row.
+        objects : dict of str to object
+            Its other values.
+
+        Raises
+        ------
+        Exception
+            If a value does not fit into its column.
+        """
+        if self._is_same:
+            self._table.set_row(data)
+            return
+        numbers = data.view(self.dtype)[0]
+        for column, transform in self._columns:
+            name = column.name
+            value = objects[name] if column.dtype == "object" else numbers[name]
+            if transform is not None and column.unit is not None:
+                value = Quantity(value, column.unit, dtype=None)
+            self._table.set(name, value, transform)
+
+
+def _is_copied(column: Column, transform: Any) -> bool:
+    """Whether the numbers of a column are those of the table."""
+    if column.unit is None:
+        return column.is_final or transform is None
+    return isinstance(transform, QuantityColumnTransform) and transform.unit == column.unit
