@@ -40,6 +40,14 @@ KINDS = {
         ],
     ),
     "events read whole": (MONO, ["--write-images", "--EventReader.defer_parsing=False"]),
+    "transformed": (
+        MONO,
+        [
+            "--write-images",
+            "--DataWriter.transform_image=True",
+            "--DataWriter.transform_peak_time=True",
+        ],
+    ),
     "software trigger": (
         STEREO,
         ["--max-events=8", "--SoftwareTrigger.min_telescopes=6", "--write-images"],
@@ -119,6 +127,14 @@ class TestSameFile:
     def test_in_threads(self, process, pipeline):
         expected = process(MONO, "--no-write-images")
         assert_same_file(pipeline(MONO, "--executor=threads", "--no-write-images"), expected)
+
+    def test_rows_made_by_the_writer(self, process, pipeline, examples, tmp_path):
+        example = yaml.safe_load((examples / "dl1.yaml").read_text())
+        assert example["Pipeline"]["stagers_conf"].pop()["class"] == "EventSerializer"
+        path = tmp_path / "example.yaml"
+        path.write_text(yaml.safe_dump(example))
+        expected = process(MONO, "--write-images")
+        assert_same_file(pipeline(MONO, "--write-images", example=path), expected)
 
     def test_dl2_of_dl1(self, process, pipeline, tmp_path):
         dl1 = process(STEREO, "--max-events=8").rename(tmp_path / "events.dl1.h5")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.time import Time
-from astropy.units import Quantity
+from astropy.units import Quantity, UnitConversionError
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.core import Container, Map
 from ctapipe.io import DataWriter, HDF5TableWriter
@@ -49,22 +49,14 @@ class RowMaker(DataWriter):
         EventRows
             Its rows.
         """
-        recorder = self._writer
-        recorder.rows, recorder.data = [], []
-        self._write_pointings(event)
-        n_pointings = len(recorder.rows)
         super().__call__(event)
-        data = np.frombuffer(b"".join(recorder.data), np.uint8)
-        return EventRows(event.index.obs_id, recorder.rows, n_pointings, data, event.meta)
-
-    def _write_pointings(self, event: ArrayEventContainer) -> None:
-        # Whether it is the first event of a telescope is known where all events come together.
-        if self._is_simulation:
-            self._constant_telescope_pointing_written.clear()
-            super()._write_constant_pointing(event)
+        rows, data = self._writer.take()
+        return EventRows(event.index.obs_id, rows, data, event.meta)
 
     def _write_constant_pointing(self, event: ArrayEventContainer) -> None:
-        """Nothing: it has been done."""
+        # Which events are the first of a telescope is known where all events come together.
+        self._constant_telescope_pointing_written.clear()
+        super()._write_constant_pointing(event)
 
     def _setup_output_path(self) -> None:
         """Nothing: there is no output."""
@@ -78,10 +70,10 @@ class RowMaker(DataWriter):
             self.output_path = Path(directory) / "unused.h5"
             super()._setup_writer()
             self._writer.close()
-        self._writer = _Recorder(self._writer)
+        self._writer = RowRecorder(self._writer)
 
 
-class _Recorder:
+class RowRecorder:
     """Takes what is written to tables.
 
     Parameters
@@ -93,8 +85,22 @@ class _Recorder:
     def __init__(self, writer: HDF5TableWriter) -> None:
         self._writer = writer
         self._encoders: dict[Any, _Encoder] = {}
-        self.rows: list[Row] = []
-        self.data: list[bytes] = []
+        self._rows: list[Row] = []
+        self._data: list[bytes] = []
+
+    def take(self) -> tuple[list[Row], np.ndarray]:
+        """Take the rows since the last time.
+
+        Returns
+        -------
+        rows : list of Row
+            The rows.
+        data : numpy.ndarray of uint8
+            Their bytes.
+        """
+        rows, data = self._rows, np.frombuffer(b"".join(self._data), np.uint8)
+        self._rows, self._data = [], []
+        return rows, data
 
     def write(
         self,
@@ -116,8 +122,8 @@ class _Recorder:
             data = encoder(values)
             assert data is not None
         objects = {name: values[i] for name, i in encoder.objects}
-        self.rows.append(Row(table_name, encoder.layout, objects))
-        self.data.append(data)
+        self._rows.append(Row(table_name, encoder.layout, objects))
+        self._data.append(data)
 
 
 class _Encoder:
@@ -194,12 +200,16 @@ class _Encoder:
         for i, transform, unit, has_own_unit, dtype, shape in self._parts:
             value = values[i]
             if unit is not None:
+                # What to_value does, without looking at units that are the same object.
                 if value.unit is unit:
                     value = value.view(np.ndarray)
                 elif has_own_unit and value.unit != unit:
                     return None
                 else:
-                    value = value.to_value(unit)
+                    try:
+                        value = value.to_value(unit)
+                    except UnitConversionError:
+                        return None
             elif transform is not None:
                 value = transform(value)
             if shape is not None and (value.dtype != dtype or value.shape != shape):
@@ -269,6 +279,8 @@ class _Part(NamedTuple):
         elif isinstance(value, Quantity):
             has_own_unit = unit is None
             unit = value.unit if has_own_unit else unit
+            if not value.unit.is_equivalent(unit):
+                return None
             numbers = value.to_value(unit)
         else:
             unit = None
@@ -283,8 +295,8 @@ class _Part(NamedTuple):
 
     def column(self, name: str) -> Column:
         """The column that the numbers are written to."""
-        is_final = self.transform is not None
-        return Column(name, self.dtype.str, self.shape or (), self.unit, is_final)
+        transform = type(self.transform).__name__ if self.transform else ""
+        return Column(name, self.dtype.str, self.shape or (), self.unit, transform)
 
 
 def _example(value: Any) -> Any:

@@ -18,6 +18,9 @@ from ctapipe.io.tableio import QuantityColumnTransform
 
 from ._rows import Column, EventRows, RowLayout
 
+# Of the tables where ctapipe.io.DataWriter writes one row per observation.
+POINTINGS = "configuration/telescope/pointing/"
+
 
 class RowWriter:
     """Writes the rows of events.
@@ -45,10 +48,10 @@ class RowWriter:
             What became known after the rows were made, by the name of the table.
         """
         end = 0
-        for i, (name, layout, objects) in enumerate(event.rows):
+        for name, layout, objects in event.rows:
             fill = self._fillers.get((name, layout)) or self._filler(name, layout)
             start, end = end, end + fill.dtype.itemsize
-            if i < event.n_pointings:
+            if name.startswith(POINTINGS):
                 if (event.obs_id, name) in self._pointings:
                     continue
                 self._pointings.add((event.obs_id, name))
@@ -89,20 +92,18 @@ class _Table:
         self.name = name
         self.dtype = self._table.dtype
         self.transforms: Mapping[str, Any] = writer._transforms[name]
-        self._clear()
-
-    def _clear(self) -> None:
         # As many as PyTables keeps of rows that it is given one by one.
-        self._rows = np.zeros(max(self._table.nrowsinbuf, 1), self.dtype)
-        self._bytes = self._rows.view(np.uint8).reshape(len(self._rows), -1)
+        shape = max(self._table.nrowsinbuf, 1), self.dtype.itemsize
+        self._bytes = np.empty(shape, np.uint8)
+        self._rows = self._bytes.view(self.dtype)[:, 0]
         self._n_rows = 0
 
-    def set_row(self, data: np.ndarray) -> None:
+    def set_row(self, data: np.ndarray | int) -> None:
         """Fill the next row.
 
         Parameters
         ----------
-        data : numpy.ndarray of uint8
+        data : numpy.ndarray of uint8, or 0
             All of it.
         """
         self._bytes[self._n_rows] = data
@@ -149,9 +150,8 @@ class _Table:
 
     def flush(self) -> None:
         """Put the rows into the file."""
-        rows = self._rows[: self._n_rows]
-        self._clear()
-        self._table.append(rows)
+        n_rows, self._n_rows = self._n_rows, 0
+        self._table.append(self._rows[:n_rows])
 
 
 class _Filler:
@@ -168,14 +168,14 @@ class _Filler:
     def __init__(self, table: _Table, layout: RowLayout) -> None:
         self._table = table
         self.dtype = layout.dtype
-        self._columns: list[tuple[Column, Any]] = []
+        # The columns, whether their numbers are what is written, and what makes that of others.
+        self._columns: list[tuple[Column, bool, Any]] = []
         for column in layout.columns:
             transform = table.transforms.get(column.name)
             if column.name in table.dtype.names:
-                is_copied = _is_copied(column, transform)
-                self._columns.append((column, None if is_copied else transform))
-        names = tuple(column.name for column, transform in self._columns if transform is None)
-        self._is_same = self.dtype == table.dtype and names == table.dtype.names
+                self._columns.append((column, _is_copied(column, transform), transform))
+        copied = tuple(column.name for column, is_copied, _ in self._columns if is_copied)
+        self._is_same = self.dtype == table.dtype and copied == table.dtype.names
 
     def __call__(self, data: np.ndarray, objects: Mapping[str, Any]) -> None:
         """Fill the next row.
@@ -195,17 +195,25 @@ class _Filler:
         if self._is_same:
             self._table.set_row(data)
             return
+        self._table.set_row(0)
         numbers = data.view(self.dtype)[0]
-        for column, transform in self._columns:
+        for column, is_copied, transform in self._columns:
             name = column.name
+            if is_copied:
+                self._table.set(name, numbers[name], None)
+                continue
             value = objects[name] if column.dtype == "object" else numbers[name]
-            if transform is not None and column.unit is not None:
+            if column.unit is not None:
                 value = Quantity(value, column.unit, dtype=None)
+            elif column.transform:
+                raise TypeError(f"column {name} of table {self._table.name}: another type before")
             self._table.set(name, value, transform)
 
 
 def _is_copied(column: Column, transform: Any) -> bool:
     """Whether the numbers of a column are those of the table."""
-    if column.unit is None:
-        return column.is_final or transform is None
-    return isinstance(transform, QuantityColumnTransform) and transform.unit == column.unit
+    if column.dtype == "object":
+        return False
+    if column.unit is not None:
+        return isinstance(transform, QuantityColumnTransform) and transform.unit == column.unit
+    return column.transform == (type(transform).__name__ if transform else "")

@@ -24,15 +24,15 @@ class Column(NamedTuple):
         Shape of its value.
     unit : astropy.units.UnitBase or None
         Unit of its numbers, if it is a quantity.
-    is_final : bool
-        Whether the value is what the file has, and not to be transformed.
+    transform : str
+        Class of the transform that made the numbers, if one did.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...] = ()
     unit: Any = None
-    is_final: bool = False
+    transform: str = ""
 
 
 class RowLayout(NamedTuple):
@@ -85,10 +85,8 @@ class EventRows:
     obs_id : int
         The observation that it is of.
     rows : list of Row
-        In the order in which they are written.
-    n_pointings : int
-        How many of them, the first ones, say where a telescope points. In an observation
-        one is written for each telescope.
+        In the order in which they are written; in each event those of where the telescopes
+        point, which are written once in an observation.
     data : numpy.ndarray of uint8
         The bytes of the rows.
     meta : dict
@@ -97,6 +95,5 @@ class EventRows:
 
     obs_id: int
     rows: list[Row]
-    n_pointings: int
     data: np.ndarray
     meta: dict[str, Any]
