@@ -47,6 +47,14 @@ class Others(Container):
     length = Field(0.0)
 
 
+class Later(Container):
+    """One of its columns is in the table."""
+
+    default_prefix = ""
+    number = Field(None)
+    unknown = Field(1.0)
+
+
 NUMBERS = st.one_of(
     st.floats(width=32),
     st.integers(-100, 100),
@@ -95,15 +103,17 @@ def rows(draw):
             name = draw(st.sampled_from([name for name in strategies if name != "inner"]))
             values[name] = None if name in ("time", "color", "packed") else draw(unfit)
         meta = {} if draw(st.integers(0, 4)) else {"a": 1}
-        rows.append((values, {"number": draw(NUMBERS)}, meta))
+        # The second number may become known later.
+        number, later = draw(st.tuples(NUMBERS, st.none()) | st.tuples(st.just(0.0), st.floats()))
+        rows.append((values, number, later, meta))
     return rows
 
 
-def containers(values, others, meta):
+def containers(values, number, meta):
     """What a row is made of."""
     one = Values(**values)
     one.meta = dict(meta)
-    return [one, Others(**others)]
+    return [one, Others(number=number)]
 
 
 NAMES = map("rows{}.h5".format, itertools.count())
@@ -152,12 +162,15 @@ def test_rows_of_several_workers(rows, workers):
         write_rows = RowWriter(written)
 
         def write(i, row):
-            recorders[workers[i]].write("events/a", containers(*row))
+            values, number, later, meta = row
+            recorders[workers[i]].write("events/a", containers(values, number, meta))
             event = EventRows(1, *recorders[workers[i]].take(), {})
-            write_rows(pickle.loads(pickle.dumps(event)), {})
+            overwriting = {} if later is None else {"events/a": Later(number=later)}
+            write_rows(pickle.loads(pickle.dumps(event)), overwriting)
 
         def write_containers(i, row):
-            expected.write("events/a", containers(*row))
+            values, number, later, meta = row
+            expected.write("events/a", containers(values, number if later is None else later, meta))
 
         n_rows = number_of_written(write_containers, rows)
         assert number_of_written(write, rows) == n_rows

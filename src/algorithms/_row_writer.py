@@ -137,10 +137,11 @@ class _Table:
         Parameters
         ----------
         container : ctapipe.core.Container
-            The new values.
+            The new values; those without a column are left out.
         """
         for name, value in container.items(add_prefix=self._has_prefixes):
-            self.set(name, value, self.transforms.get(name))
+            if name in self.dtype.names:
+                self.set(name, value, self.transforms.get(name))
 
     def end_row(self) -> None:
         """Let the row after it be the next one."""
