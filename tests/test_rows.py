@@ -11,7 +11,7 @@ from astropy.time import Time
 from ctapipe.core import Container, Field
 from ctapipe.io import HDF5TableWriter
 from ctapipe.io.tableio import FixedPointColumnTransform
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctapipe.pipeline.algorithms._row_maker import RowRecorder
@@ -154,6 +154,7 @@ def number_of_written(write, rows):
     return len(rows)
 
 
+@settings(deadline=None)
 @given(rows(), st.lists(st.integers(0, 2), min_size=8, max_size=8))
 def test_rows_of_several_workers(rows, workers):
     # Some rows are put into the file before the last one is there.
