@@ -114,15 +114,15 @@ class RowRecorder:
         kinds = [(type(container), container.prefix) for container in containers]
         key = (table_name, time_format, *kinds, *map(type, values))
         encoder = self._encoders.get(key)
-        metas = [container.meta for container in containers]
-        data = encoder(values) if encoder and encoder.metas == metas else None
+        data = encoder(values) if encoder else None
         if encoder is None or data is None:
             encoder = _Encoder(self._writer, table_name, containers, time_format)
             self._encoders[key] = encoder
             data = encoder(values)
             assert data is not None
         objects = {name: values[i] for name, i in encoder.objects}
-        self._rows.append(Row(table_name, encoder.layout, objects))
+        meta = {key: c.meta[key] for c in containers for key in c.meta}
+        self._rows.append(Row(table_name, encoder.layout, objects, meta))
         self._data.append(data)
 
 
@@ -158,7 +158,6 @@ class _Encoder:
         i = -1
         for container in containers:
             example = type(container)(prefix=container.prefix)
-            example.meta = container.meta
             examples.append(example)
             names = (name for name, _ in container.items(add_prefix=writer.add_prefix))
             for name, (key, field) in zip(names, container.fields.items(), strict=True):
@@ -177,7 +176,6 @@ class _Encoder:
                 else:
                     self._parts.append(part)
                     columns[name] = part.column(name)
-        self.metas = [dict(container.meta) for container in containers]
         others = [Column(name, "object") for name, _ in self.objects]
         layout = RowLayout((*columns.values(), *others), examples, time_format)
         self._dtype = layout.dtype

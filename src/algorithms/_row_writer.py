@@ -48,8 +48,8 @@ class RowWriter:
             What became known after the rows were made, by the name of the table.
         """
         end = 0
-        for name, layout, objects in event.rows:
-            fill = self._fillers.get((name, layout)) or self._filler(name, layout)
+        for name, layout, objects, meta in event.rows:
+            fill = self._fillers.get((name, layout)) or self._filler(name, layout, meta)
             start, end = end, end + fill.dtype.itemsize
             if name.startswith(POINTINGS):
                 if (event.obs_id, name) in self._pointings:
@@ -61,9 +61,10 @@ class RowWriter:
                 table.overwrite(later[name])
             table.end_row()
 
-    def _filler(self, name: str, layout: bytes) -> "_Filler":
+    def _filler(self, name: str, layout: bytes, meta: dict[str, Any]) -> "_Filler":
         unpacked = pickle.loads(zlib.decompress(layout))
         if name not in self._tables:
+            unpacked.containers[0].meta = meta
             self._writer._setup_new_table(name, unpacked.containers, unpacked.time_format)
             self._tables[name] = _Table(self._writer, name)
         filler = self._fillers[name, layout] = _Filler(self._tables[name], unpacked)

@@ -69,11 +69,14 @@ class Row(NamedTuple):
         The `RowLayout`, pickled and compressed.
     objects : dict of str to object
         Values of the columns that are not in the bytes.
+    meta : dict of str to object
+        Metadata of its containers, which its table gets from the first row.
     """
 
     table_name: str
     layout: bytes
     objects: dict[str, Any]
+    meta: dict[str, Any]
 
 
 @dataclasses.dataclass(slots=True)
