@@ -13,6 +13,8 @@ from ctapipe.tools import process
 from traitlets import TraitError
 from traitlets.config import Config
 
+from ._cameras import share_geometries
+
 
 class ProcessorTool(Component):
     """The options that ``ctapipe-process`` has in its section, and what follows from them.
@@ -75,6 +77,7 @@ class SharedEventSource:
         with self._lock:
             if self._source is None:
                 self._source = self._stack.enter_context(_open(tool))
+                share_geometries(self._source.subarray)
             self._n_users += 1
             return self._source
 
