@@ -8,7 +8,9 @@ import pytest
 import yaml
 from astropy.coordinates import Angle
 from ctapipe.coordinates import CameraFrame, TelescopeFrame
+from ctapipe.instrument import PixelShape
 from ctapipe.io import EventSource
+from scipy.sparse import csr_array
 
 from ctapipe.pipeline import run
 from ctapipe.pipeline.algorithms._cameras import share_geometries
@@ -79,15 +81,19 @@ def test_another_frame_is_another_geometry(subarray):
     ("name", "change"),
     [
         ("name", lambda name: name + "2"),
+        ("unit", lambda unit: u.cm),
         ("pix_id", lambda pix_id: pix_id[::-1]),
         ("pix_x", lambda pix_x: pix_x * (1 + 1e-12)),
         ("pix_x", lambda pix_x: pix_x[:-1]),
         ("pix_y", lambda pix_y: pix_y * (1 + 1e-12)),
         ("pix_area", lambda pix_area: pix_area * (1 + 1e-12)),
+        ("pix_type", lambda pix_type: PixelShape.CIRCLE),
         ("pix_rotation", lambda rotation: rotation + Angle(1e-9 * u.deg)),
         ("cam_rotation", lambda rotation: rotation + Angle(1e-9 * u.deg)),
         ("frame", lambda frame: CameraFrame(focal_length=frame.focal_length * (1 + 1e-12))),
         ("frame", lambda frame: None),
+        ("frame", lambda frame: TelescopeFrame()),
+        ("_neighbors", lambda neighbors: csr_array((1855, 1855), dtype=bool)),
     ],
 )
 def test_the_least_difference_keeps_them_apart(subarray, name, change):

@@ -1,11 +1,9 @@
 """Cameras that are alike: what follows from their geometry is computed once for all of them.
 
-ctapipe has a geometry for each telescope, also where all have the same camera, and each finds
-the neighbors of its pixels and moves them into the frame of the telescope. In memory the
-neighbors are a matrix with a row and a column per pixel.
+Of a file of sim_telarray ctapipe has a geometry for each telescope, also where all have the same
+camera, and each finds the neighbors of its pixels and moves them into the frame of the telescope.
+In memory the neighbors are a matrix with a row and a column per pixel.
 """
-
-from typing import Any
 
 import numpy as np
 from astropy.coordinates import BaseCoordinateFrame
@@ -39,7 +37,7 @@ class SharedGeometry(CameraGeometry):
             The same object for all equal frames.
         """
         for transformed in self._transformed:
-            if _is_same_frame(transformed.frame, frame):
+            if transformed.frame == frame:
                 return transformed
         transformed = super().transform_to(frame)
         self._transformed.append(transformed)
@@ -68,17 +66,12 @@ def share_geometries(subarray: SubarrayDescription) -> None:
 
 def _is_same(one: CameraGeometry, other: CameraGeometry) -> bool:
     # Theirs calls similar ones equal, and does not look at the focal length.
-    names = ["name", "unit", "pix_type", "pix_rotation", "cam_rotation"]
+    names = ["name", "unit", "pix_type", "pix_rotation", "cam_rotation", "frame"]
     return (
         all(getattr(one, name) == getattr(other, name) for name in names)
         and one._neighbors is other._neighbors
-        and _is_same_frame(one.frame, other.frame)
         and all(
             np.array_equal(getattr(one, name), getattr(other, name))
             for name in ("pix_id", "pix_x", "pix_y", "pix_area")
         )
     )
-
-
-def _is_same_frame(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and (one is None or one.is_equivalent_frame(other))
