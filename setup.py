@@ -24,7 +24,13 @@ extensions = [
 ]
 
 setup(
-    packages=[PACKAGE, f"{PACKAGE}.algorithms", f"{PACKAGE}.executors", f"{PACKAGE}.gui"],
+    packages=[
+        PACKAGE,
+        f"{PACKAGE}.algorithms",
+        f"{PACKAGE}.algorithms._ctapipe",
+        f"{PACKAGE}.executors",
+        f"{PACKAGE}.gui",
+    ],
     package_dir={PACKAGE: "src"},
     package_data={PACKAGE: ["*.pyi", "py.typed"]},
     exclude_package_data={"": ["*.pyx", "*.pxd", "*.h", "*.c"]},

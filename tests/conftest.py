@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ctapipe.core import Provenance
+from event_files import HAS_REAL_DATA, REAL_DATA
 
 from ctapipe.pipeline import Pipeline
 
@@ -25,12 +26,10 @@ except ImportError as error:
         raise
     # pytest-qt would stop everything.
     NO_QT = f"the window cannot be tested: {error}"
-    pytest_plugins = []
+    pytest_plugins = ["event_files", "commands"]
 else:
     NO_QT = ""
-    pytest_plugins = ["pytestqt.plugin"]
-
-DATA = Path(os.environ.get("CTAPIPE_PIPELINE_TEST_DATA", ROOT.parent / "shared" / "data"))
+    pytest_plugins = ["event_files", "commands", "pytestqt.plugin"]
 
 
 def pytest_addoption(parser):
@@ -56,12 +55,10 @@ def pytest_report_header():
     return NO_QT or None
 
 
-@pytest.fixture
-def data_path():
-    """The directory with telescope files."""
-    if not (DATA / "stereo_100.simtel.zst").exists():
-        pytest.skip(f"no telescope files in {DATA}; set CTAPIPE_PIPELINE_TEST_DATA")
-    return DATA.resolve()
+def pytest_terminal_summary(terminalreporter):
+    """Say which files were used."""
+    real = f"and of real ones in {REAL_DATA}" if HAS_REAL_DATA else f"only; none in {REAL_DATA}"
+    terminalreporter.write_line(f"telescope files: toy data, {real}")
 
 
 @pytest.fixture

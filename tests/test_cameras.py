@@ -13,8 +13,8 @@ from ctapipe.io import EventSource
 from scipy.sparse import csr_array
 
 from ctapipe.pipeline import run
-from ctapipe.pipeline.algorithms._cameras import share_geometries
-from ctapipe.pipeline.algorithms._processing import ProcessingStep
+from ctapipe.pipeline.algorithms._ctapipe.cameras import share_geometries
+from ctapipe.pipeline.algorithms._ctapipe.processing import ProcessingStep
 
 STEREO = "stereo_100.simtel.zst"
 LST = 1

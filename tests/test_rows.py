@@ -14,9 +14,9 @@ from ctapipe.io.tableio import FixedPointColumnTransform
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctapipe.pipeline.algorithms._row_maker import RowRecorder
-from ctapipe.pipeline.algorithms._row_writer import RowWriter
-from ctapipe.pipeline.algorithms._rows import EventRows
+from ctapipe.pipeline.algorithms._ctapipe.row_maker import RowRecorder
+from ctapipe.pipeline.algorithms._ctapipe.row_writer import RowWriter
+from ctapipe.pipeline.algorithms._ctapipe.rows import EventRows
 
 
 class Color(enum.Enum):

@@ -2,14 +2,18 @@
 
 import contextlib
 
+import ctapipe
 from ctapipe.calib import CameraCalibrator
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Bool
 from ctapipe.io import MonitoringSource
-from ctapipe.tools.process import COMPATIBLE_MONITORINGTYPES
 
-from ._processing import ProcessingStep
+from ._ctapipe.internals import release
+from ._ctapipe.processing import MONITORING_TYPES, ProcessingStep
+
+# Of a file with images ctapipe-process then writes the pointing of the monitoring files.
+FILLS_ALWAYS = release(ctapipe.__version__) >= (0, 29)
 
 
 class Calibrator(ProcessingStep):
@@ -41,8 +45,8 @@ class Calibrator(ProcessingStep):
         for name in tool.monitoring_source_list:
             source = MonitoringSource.from_name(name, subarray=subarray, parent=tool)
             self._monitoring_sources.append(self._files.enter_context(source))
-            if not source.has_any_monitoring_types(COMPATIBLE_MONITORINGTYPES):
-                needed = ", ".join(kind.name for kind in COMPATIBLE_MONITORINGTYPES)
+            if not source.has_any_monitoring_types(MONITORING_TYPES):
+                needed = ", ".join(kind.name for kind in MONITORING_TYPES)
                 raise ToolConfigurationError(
                     f"ProcessorTool.monitoring_source_list: {name!r} provides none of {needed}; "
                     "leave it out, or give it another file"
@@ -62,9 +66,10 @@ class Calibrator(ProcessingStep):
             The same event, with DL1 images.
         """
         tool = self._tool
-        if tool.should_calibrate:
+        if tool.should_calibrate or FILLS_ALWAYS:
             for source in self._monitoring_sources:
                 source.fill_monitoring_container(event)
+        if tool.should_calibrate:
             self._calibrate(event)
         if self.drop_waveforms:
             event.dl0.tel.clear()

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from ctapipe.containers import ArrayEventContainer
 
-from ._selection import SelectingStep, can_defer_parsing
+from ._ctapipe.selection import SelectingStep, can_defer_parsing
 
 if TYPE_CHECKING:
-    from ._simtel import RawEvent
+    from ._ctapipe.raw_events import RawEvent
 
 
 class EventParser(SelectingStep):
@@ -28,8 +28,9 @@ class EventParser(SelectingStep):
         source = self._tool.event_source
         if can_defer_parsing(source):
             # It needs eventio, which other sources do not.
-            from ._simtel import RawEventParser
+            from ._ctapipe.raw_events import RawEventParser
 
+            self._init_selection()
             # Steps of several threads use the source.
             self._parse = self.parent.shared.setdefault("event parser", RawEventParser(source))
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Bool
-from ctapipe.tools.process import COMPATIBLE_DATALEVELS
+from ctapipe.io import SimTelEventSource
 from tqdm.auto import tqdm
 
-from ._selection import SelectingStep, can_defer_parsing
+from ._ctapipe.processing import DATA_LEVELS
+from ._ctapipe.selection import SelectingStep, can_defer_parsing, unexpected_of_eventio
 
 if TYPE_CHECKING:
-    from ._simtel import RawEvent
+    from ._ctapipe.raw_events import RawEvent
 
 
 class EventReader(SelectingStep):
@@ -39,12 +40,22 @@ class EventReader(SelectingStep):
         """
         super().init()
         source = self._tool.event_source
-        if not source.has_any_datalevel(COMPATIBLE_DATALEVELS):
+        if not source.has_any_datalevel(DATA_LEVELS):
             found = ", ".join(level.name for level in source.datalevels) or "none"
-            needed = ", ".join(level.name for level in COMPATIBLE_DATALEVELS)
+            needed = ", ".join(level.name for level in DATA_LEVELS)
             raise ToolConfigurationError(
                 f"EventSource.input_url: '{source.input_url}' has none of the data "
                 f"levels {needed} (it has: {found}); give another file, --input=FILE"
+            )
+        self._defers = self.defer_parsing and can_defer_parsing(source)
+        if self._defers:
+            return
+        self._init_selection()
+        if self.defer_parsing and type(source) is SimTelEventSource and unexpected_of_eventio():
+            self.log.warning(
+                "%s: events are parsed where they are read, in the main process, which takes a "
+                "fifth to a third of all the work; a newer ctapipe.pipeline may know it",
+                "; ".join(unexpected_of_eventio()),
             )
 
     def run(self) -> Iterator["ArrayEventContainer | RawEvent"]:
@@ -56,9 +67,9 @@ class EventReader(SelectingStep):
             An event, in the order of the file; what is left to `EventParser` as its bytes.
         """
         source = self._tool.event_source
-        if self.defer_parsing and can_defer_parsing(source):
+        if self._defers:
             # It needs eventio, which other sources do not.
-            from ._simtel import raw_events
+            from ._ctapipe.raw_events import raw_events
 
             yield from self._with_progress(raw_events(source))
         else:

@@ -7,14 +7,14 @@ from ctapipe.containers import ArrayEventContainer
 from ctapipe.image import ImageProcessor
 from ctapipe.io import DataWriter, write_table
 from ctapipe.io.hdf5dataformat import DL1_IMAGE_STATISTICS_TABLE, DL2_EVENT_STATISTICS_GROUP
-from ctapipe.reco import ShowerProcessor
 
-from ._processing import ProcessingStep
-from ._row_maker import RowMaker
-from ._row_writer import RowWriter
-from ._rows import EventRows
-from ._statistics import Statistics
-from ._timing import TimingFits
+from ._ctapipe import internals
+from ._ctapipe.processing import ProcessingStep, make_shower_processor
+from ._ctapipe.row_maker import RowMaker
+from ._ctapipe.row_writer import RowWriter
+from ._ctapipe.rows import EventRows
+from ._ctapipe.statistics import Statistics
+from ._ctapipe.timing import TimingFits
 
 
 class EventWriter(ProcessingStep):
@@ -24,6 +24,7 @@ class EventWriter(ProcessingStep):
     """
 
     _write: Any = None
+    _write_rows: Any = None
 
     def init(self) -> None:
         """Create the file.
@@ -37,9 +38,20 @@ class EventWriter(ProcessingStep):
         self._fit_times = TimingFits()
         self._statistics = Statistics()
         tool = self._tool
-        self._make_rows = RowMaker(event_source=tool.event_source, parent=tool)
+        unexpected = internals.unexpected()
+        if unexpected:
+            self.log.warning(
+                "%s: events are parsed and written by ctapipe's own reader and writer in the main "
+                "process, and the time gradient is fitted twice: the file is the same, but two "
+                "to five processes are all that is of use; a newer ctapipe.pipeline may know it",
+                "; ".join(unexpected),
+            )
+        else:
+            self._fit_times.compile()
+            self._make_rows = RowMaker(event_source=tool.event_source, parent=tool)
         self._write = DataWriter(event_source=tool.event_source, parent=tool)
-        self._write_rows = RowWriter(self._write._writer)
+        if not unexpected:
+            self._write_rows = RowWriter(internals.table_writer_of(self._write))
 
     def run(self, event: ArrayEventContainer | EventRows) -> None:
         """Write one event.
@@ -50,15 +62,20 @@ class EventWriter(ProcessingStep):
             The next one in the order of the file, or the rows that `EventSerializer` has
             made of it.
         """
+        fitted = self._fit_times(event.meta)
+        self._statistics.add(event.meta)
+        if self._write_rows is None:
+            for tel_id, timing in fitted.items():
+                event.dl1.tel[tel_id].parameters.timing = timing
+            self._write(event)
+            return
         rows = event if isinstance(event, EventRows) else self._make_rows(event)
-        fitted = self._fit_times(rows.meta)
-        self._statistics.add(rows.meta)
         tables = {
             f"dl1/event/telescope/parameters/{self._write.table_name(tel_id)}": timing
             for tel_id, timing in fitted.items()
         }
         self._write_rows(rows, tables)
-        self._write._at_least_one_event = True
+        internals.count_event(self._write)
 
     def finish(self) -> None:
         """Write what is known only at the end, and close the file."""
@@ -66,7 +83,8 @@ class EventWriter(ProcessingStep):
         try:
             if write is not None:
                 try:
-                    self._write_rows.flush()
+                    if self._write_rows is not None:
+                        self._write_rows.flush()
                     distributions = self._tool.event_source.simulated_shower_distributions
                     write.write_simulated_shower_distributions(distributions)
                     tables = self._statistics.tables() or self._tables_without_events()
@@ -86,11 +104,7 @@ class EventWriter(ProcessingStep):
             images = ImageProcessor(subarray=source.subarray, parent=tool)
             queries[DL1_IMAGE_STATISTICS_TABLE] = images.check_image
         if tool.should_compute_dl2:
-            showers = ShowerProcessor(
-                subarray=source.subarray,
-                atmosphere_profile=source.atmosphere_density_profile,
-                parent=tool,
-            )
+            showers = make_shower_processor(tool)
             for name, reconstructor in zip(
                 showers.reconstructor_types, showers.reconstructors, strict=True
             ):

@@ -1,34 +1,22 @@
 """The stage of the ctapipe chain that describes images by parameters."""
 
-from typing import Any
-
 import numpy as np
-from ctapipe.containers import (
-    ArrayEventContainer,
-    ImageParametersContainer,
-    PeakTimeStatisticsContainer,
-)
+from ctapipe.containers import ArrayEventContainer
 from ctapipe.core.traits import Bool
-from ctapipe.image import ImageProcessor, descriptive_statistics
+from ctapipe.image import ImageProcessor
 from ctapipe.io.hdf5dataformat import DL1_IMAGE_STATISTICS_TABLE
 
-from ._processing import ProcessingStep
-from ._statistics import attach_counts
-from ._timing import FIT_LOCK, attach_pulses, seed_fits, seed_of
-
-
-class _WithoutFits(ImageProcessor):
-    """An image processor that leaves the fit of the time gradient out."""
-
-    def _parameterize_image(
-        self, tel_id: int, image: Any, signal_pixels: Any, peak_time: Any = None, **options: Any
-    ) -> ImageParametersContainer:
-        parameters = super()._parameterize_image(tel_id, image, signal_pixels, None, **options)
-        if peak_time is not None and parameters is not options["default"]:
-            parameters.peak_time_statistics = descriptive_statistics(
-                peak_time[signal_pixels], container_class=PeakTimeStatisticsContainer
-            )
-        return parameters
+from ._ctapipe import internals
+from ._ctapipe.processing import ProcessingStep
+from ._ctapipe.statistics import CountedQuery
+from ._ctapipe.timing import (
+    FIT_LOCK,
+    attach_image,
+    attach_pulses,
+    forget_gradient,
+    seed_fits,
+    seed_of,
+)
 
 
 class ImageParametrizer(ProcessingStep):
@@ -51,11 +39,15 @@ class ImageParametrizer(ProcessingStep):
         super().init()
         tool = self._tool
         subarray = tool.event_source.subarray
-        self._defers = self.defer_time_gradient and not (
-            tool.should_compute_dl2 or tool.should_compute_muon_parameters
+        self._has_internals = not internals.unexpected()
+        self._defers = (
+            self._has_internals
+            and self.defer_time_gradient
+            and not (tool.should_compute_dl2 or tool.should_compute_muon_parameters)
         )
-        processor = _WithoutFits if self._defers else ImageProcessor
+        processor = internals.ImageProcessorWithoutFits if self._defers else ImageProcessor
         self._process_images = processor(subarray=subarray, parent=tool)
+        self._process_images.check_image = CountedQuery(self._process_images.check_image)
         applies = self._process_images.apply_image_modifier
         self._modifies = any(applies.tel[tel_id] for tel_id in subarray.tel)
         if self._process_images.use_telescope_frame:
@@ -88,9 +80,12 @@ class ImageParametrizer(ProcessingStep):
             with FIT_LOCK:
                 seed_fits(event)
                 process(event)
-        attach_counts(event, DL1_IMAGE_STATISTICS_TABLE, process.check_image)
+        process.check_image.attach_counts(event, DL1_IMAGE_STATISTICS_TABLE)
         for tel_id, dl1 in event.dl1.tel.items():
             is_parametrized = dl1.parameters is not process.default_image_container
             if is_parametrized and dl1.peak_time is not None:
-                attach_pulses(event, tel_id, self._geometries[tel_id], self._defers)
+                attach = attach_pulses if self._has_internals else attach_image
+                attach(event, tel_id, self._geometries[tel_id])
+                if self._defers:
+                    forget_gradient(dl1.parameters)
         return event

@@ -3,7 +3,7 @@
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.image.muon import MuonProcessor
 
-from ._processing import ProcessingStep
+from ._ctapipe.processing import ProcessingStep
 
 
 class MuonAnalyzer(ProcessingStep):

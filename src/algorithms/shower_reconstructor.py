@@ -3,10 +3,9 @@
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.core.traits import Bool
 from ctapipe.io.hdf5dataformat import DL2_EVENT_STATISTICS_GROUP
-from ctapipe.reco import ShowerProcessor
 
-from ._processing import ProcessingStep
-from ._statistics import attach_counts
+from ._ctapipe.processing import ProcessingStep, make_shower_processor
+from ._ctapipe.statistics import CountedQuery
 
 
 class ShowerReconstructor(ProcessingStep):
@@ -22,16 +21,20 @@ class ShowerReconstructor(ProcessingStep):
     ).tag(config=True)
 
     def init(self) -> None:
-        """Make the reconstructors, if they are needed."""
+        """Make the reconstructors, if they are needed.
+
+        Raises
+        ------
+        ctapipe.core.ToolConfigurationError
+            If one of them needs an atmosphere profile that the input does not have.
+        """
         super().init()
         tool = self._tool
         self._process_shower = None
         if tool.should_compute_dl2:
-            self._process_shower = ShowerProcessor(
-                subarray=tool.event_source.subarray,
-                atmosphere_profile=tool.event_source.atmosphere_density_profile,
-                parent=tool,
-            )
+            self._process_shower = make_shower_processor(tool)
+            for reconstructor in self._process_shower.reconstructors:
+                reconstructor.quality_query = CountedQuery(reconstructor.quality_query)
 
     def run(self, event: ArrayEventContainer) -> ArrayEventContainer:
         """Reconstruct the shower of one event.
@@ -51,7 +54,7 @@ class ShowerReconstructor(ProcessingStep):
             names = self._process_shower.reconstructor_types
             for name, reconstructor in zip(names, self._process_shower.reconstructors, strict=True):
                 path = f"{DL2_EVENT_STATISTICS_GROUP}/{name}"
-                attach_counts(event, path, reconstructor.quality_query)
+                reconstructor.quality_query.attach_counts(event, path)
         if self.drop_images:
             self._drop(event)
         return event

@@ -25,7 +25,7 @@ class Column(NamedTuple):
     unit : astropy.units.UnitBase or None
         Unit of its numbers, if it is a quantity.
     transform : str
-        Class of the transform that made the numbers, if one did.
+        Description of the transform that made the numbers, if one did.
     """
 
     name: str

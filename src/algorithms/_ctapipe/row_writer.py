@@ -1,8 +1,7 @@
 """Writing rows that were made apart from the file.
 
 What `ctapipe.io.HDF5TableWriter` does with a row after the first of its table, whose
-columns all later ones have to fit. It is asked to make the tables. Of it, this uses
-attributes that are not public.
+columns all later ones have to fit. It is asked to make the tables.
 """
 
 import pickle
@@ -14,9 +13,9 @@ import numpy as np
 from astropy.units import Quantity
 from ctapipe.core import Container
 from ctapipe.io import HDF5TableWriter
-from ctapipe.io.tableio import QuantityColumnTransform
 
-from ._rows import Column, EventRows, RowLayout
+from . import internals
+from .rows import Column, EventRows, RowLayout
 
 # Of the tables where ctapipe.io.DataWriter writes one row per observation.
 POINTINGS = "configuration/telescope/pointing/"
@@ -65,7 +64,7 @@ class RowWriter:
         unpacked = pickle.loads(zlib.decompress(layout))
         if name not in self._tables:
             unpacked.containers[0].meta = meta
-            self._writer._setup_new_table(name, unpacked.containers, unpacked.time_format)
+            internals.make_table(self._writer, name, unpacked.containers, unpacked.time_format)
             self._tables[name] = _Table(self._writer, name)
         filler = self._fillers[name, layout] = _Filler(self._tables[name], unpacked)
         return filler
@@ -88,11 +87,11 @@ class _Table:
     """
 
     def __init__(self, writer: HDF5TableWriter, name: str) -> None:
-        self._table = writer._tables[name]
+        self._table = internals.table_of(writer, name)
         self._has_prefixes = writer.add_prefix
         self.name = name
         self.dtype = self._table.dtype
-        self.transforms: Mapping[str, Any] = writer._transforms[name]
+        self.transforms: Mapping[str, Any] = internals.transforms_of(writer, name)
         # As many as PyTables keeps of rows that it is given one by one.
         shape = max(self._table.nrowsinbuf, 1), self.dtype.itemsize
         self._bytes = np.empty(shape, np.uint8)
@@ -217,5 +216,5 @@ def _is_copied(column: Column, transform: Any) -> bool:
     if column.dtype == "object":
         return False
     if column.unit is not None:
-        return isinstance(transform, QuantityColumnTransform) and transform.unit == column.unit
-    return column.transform == (type(transform).__name__ if transform else "")
+        return internals.is_quantity_transform(transform) and transform.unit == column.unit
+    return column.transform == (internals.describe_transform(transform) if transform else "")

@@ -5,15 +5,55 @@ import copy
 import threading
 from typing import Any, ClassVar
 
-from ctapipe.core import Component, Tool, ToolConfigurationError
+import ctapipe
+import ctapipe.image
+from ctapipe.calib import CameraCalibrator, GainSelector
+from ctapipe.core import Component, QualityQuery, Tool, ToolConfigurationError
 from ctapipe.core.traits import Bool, ComponentName, List
 from ctapipe.exceptions import InputMissing
-from ctapipe.io import DataWriter, EventSource, MonitoringSource
+from ctapipe.image import ImageCleaner, ImageExtractor, ImageModifier, ImageProcessor
+from ctapipe.image.muon import MuonProcessor
+from ctapipe.instrument import SoftwareTrigger
+from ctapipe.io import DataLevel, DataWriter, EventSource, MonitoringSource, MonitoringType
+from ctapipe.io.metadata import Contact, Instrument
+from ctapipe.reco import Reconstructor, ShowerProcessor
 from ctapipe.tools import process
+from ctapipe.utils import EventTypeFilter
 from traitlets import TraitError
 from traitlets.config import Config
 
-from ._cameras import share_geometries
+from .cameras import share_geometries
+
+WaveformModifier = getattr(ctapipe.image, "WaveformModifier", None)  # since ctapipe 0.31
+
+# What ctapipe-process can use, of a file with events and of one with monitoring data.
+DATA_LEVELS = (DataLevel.R1, DataLevel.DL0, DataLevel.DL1_IMAGES, DataLevel.DL1_PARAMETERS)
+MONITORING_TYPES = (
+    MonitoringType.PIXEL_STATISTICS,
+    MonitoringType.CAMERA_COEFFICIENTS,
+    MonitoringType.TELESCOPE_POINTINGS,
+)
+# What ctapipe-process makes, and so the chain does; with all classes that inherit.
+COMPONENTS = (
+    CameraCalibrator,
+    Contact,
+    DataWriter,
+    EventSource,
+    EventTypeFilter,
+    GainSelector,
+    ImageCleaner,
+    ImageExtractor,
+    ImageModifier,
+    ImageProcessor,
+    Instrument,
+    MonitoringSource,
+    MuonProcessor,
+    QualityQuery,
+    Reconstructor,
+    ShowerProcessor,
+    SoftwareTrigger,
+    *([WaveformModifier] if WaveformModifier else []),
+)
 
 
 class ProcessorTool(Component):
@@ -32,6 +72,10 @@ class ProcessorTool(Component):
     force_recompute_dl2 = Bool(
         False, help="Compute DL2 even if it is already present in the input file"
     ).tag(config=True)
+    if hasattr(process.ProcessorTool, "add_nsb_in_waveforms"):  # since ctapipe 0.31
+        add_nsb_in_waveforms = Bool(
+            False, help="Add noise of the night sky to waveforms, see WaveformModifier"
+        ).tag(config=True)
     monitoring_source_list = List(
         ComponentName(MonitoringSource),
         default_value=[],
@@ -45,6 +89,7 @@ class ProcessorTool(Component):
     should_compute_muon_parameters = process.ProcessorTool.should_compute_muon_parameters
 
     def __init__(self, config: Config, event_source: EventSource | None = None) -> None:
+        _check_options(config)
         super().__init__(config=config)
         self.event_source = event_source
         # Its options only: to make one creates the file.
@@ -140,6 +185,72 @@ class ProcessingStep(Component):
         for option in Tool.class_trait_names(config=True):
             section.pop(option, None)
         return config
+
+
+def make_shower_processor(tool: ProcessorTool) -> ShowerProcessor:
+    """Make what reconstructs showers.
+
+    Parameters
+    ----------
+    tool : ProcessorTool
+        With an open event source.
+
+    Raises
+    ------
+    ctapipe.core.ToolConfigurationError
+        If a reconstructor needs an atmosphere profile and the input has none.
+    """
+    source = tool.event_source
+    profile = source.atmosphere_density_profile
+    try:
+        return ShowerProcessor(subarray=source.subarray, atmosphere_profile=profile, parent=tool)
+    except TypeError as error:
+        if profile is not None:
+            raise
+        raise ToolConfigurationError(
+            f"ShowerProcessor.reconstructor_types: {error} '{source.input_url}' has no atmosphere "
+            "profile; choose other reconstructors, --reconstructor=NAME"
+        ) from error
+
+
+def _check_options(config: Config) -> None:
+    """Nothing that ctapipe-process would do is left out in silence.
+
+    Raises
+    ------
+    ctapipe.core.ToolConfigurationError
+        If an option of it is set that the chain does not know: of a version to come.
+    """
+    own = ProcessorTool.class_trait_names(config=True)
+    unknown = [
+        f"ProcessorTool.{name}"
+        for name, value in config.get("ProcessorTool", {}).items()
+        if not isinstance(value, Config) and name not in own
+    ]
+    sections = {
+        component.__name__
+        for component in process.ProcessorTool.classes
+        if not issubclass(component, COMPONENTS)
+    }
+    unknown += _options_in(config, sections)
+    if unknown:
+        names = ", ".join(unknown)
+        raise ToolConfigurationError(
+            f"{names}: ctapipe-process of ctapipe {ctapipe.__version__} knows it, the ctapipe "
+            "chain does not; leave it out, use ctapipe-process, or a newer ctapipe.pipeline"
+        )
+
+
+def _options_in(config: Config, sections: set[str]) -> list[str]:
+    """The options of sections, which can be anywhere in a configuration."""
+    found = []
+    for name, value in config.items():
+        if isinstance(value, Config):
+            if name in sections:
+                found += [f"{name}.{option}" for option in value]
+            else:
+                found += _options_in(value, sections)
+    return found
 
 
 def _open(tool: ProcessorTool) -> EventSource:

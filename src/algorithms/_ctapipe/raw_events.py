@@ -3,7 +3,7 @@
 To find where an event begins and ends takes a hundredth of the time to parse it, and the
 bytes of the file are the smallest form that it has. What is made of them is what
 `ctapipe.io.SimTelEventSource` makes, since it and `eventio.SimTelFile`, whose documentation
-describes the file, do it. Of both, this uses attributes that are not public.
+describes the file, do it.
 """
 
 import dataclasses
@@ -11,13 +11,11 @@ import pickle
 import threading
 import warnings
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.io import SimTelEventSource
 from eventio import EventIOFile, Histograms, SimTelFile, iact
-from eventio.base import KNOWN_OBJECTS, EventIOObject
 from eventio.simtel.objects import (
     ArrayEvent,
     CalibrationEvent,
@@ -32,13 +30,14 @@ from eventio.simtel.objects import (
     TelescopeEvent,
     TriggerInformation,
 )
-from eventio.simtel.simtelfile import telescope_descriptions_types
+
+from . import eventio_internals, internals
 
 # Without what ctapipe does not use, such as the particles on the ground.
 OF_EVENT = (MCEvent, iact.TelescopeData, MCPhotoelectronSum, ArrayEvent, CalibrationEvent)
 OF_TELESCOPES = (
     RunHeader,
-    *telescope_descriptions_types,
+    *eventio_internals.descriptions_of_telescopes(),
     CameraMonitoring,
     LaserCalibration,
     PixelMonitoring,
@@ -67,7 +66,7 @@ class RawObject:
     payload: Any
 
     @classmethod
-    def of(cls, o: EventIOObject) -> "RawObject":
+    def of(cls, o: Any) -> "RawObject":
         """Read an object.
 
         Parameters
@@ -80,16 +79,11 @@ class RawObject:
         EOFError
             If the file ends before it.
         """
-        payload = o.read()
-        if len(payload) < o.size:
-            raise EOFError("File seems to be truncated")
-        o.header.content_address = 0
-        return cls(o.header, payload)
+        return cls(*eventio_internals.take_out(o))
 
     def open(self) -> Any:
         """The object, to be parsed."""
-        kind = KNOWN_OBJECTS.get(self.header.type, EventIOObject)
-        return kind(self.header, BytesIO(self.payload))
+        return eventio_internals.open_again(self.header, self.payload)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # So that the bytes need not be copied into the pickle.
@@ -135,7 +129,7 @@ def raw_events(source: SimTelEventSource) -> Iterator[RawEvent]:
     """
     count = n_without_id = 0
     for objects, changes in _cut(source):
-        event_id = _id_unless_skipped(objects, source.file_)
+        event_id = _id_unless_skipped(objects, internals.simtel_file(source))
         if event_id is None:
             continue
         n_without_id += event_id == 0
@@ -180,7 +174,7 @@ def _cut(source: SimTelEventSource) -> Iterator[tuple[tuple[RawObject, ...], ...
                 elif isinstance(o, OF_TELESCOPES) and is_after_first:
                     changes[o.header.type, o.header.id] = RawObject.of(o)
                 elif isinstance(o, Histograms):
-                    source.file_.histograms = o.parse()
+                    internals.simtel_file(source).histograms = o.parse()
                     break
         except EOFError as error:
             # What was read before is complete.
@@ -248,21 +242,16 @@ class RawEventParser:
         ValueError
             If the bytes are damaged in such a way that eventio finds no event in them.
         """
-        file = self._source.file_
+        file = internals.simtel_file(self._source)
         with self._lock:
             if not self._at_first_event:
                 self._read_to_first_event()
             if self._is_changed:
                 self._undo_changes()
             self._is_changed = bool(raw.changes)
-            file._finished = False
-            file.current_event = file.current_mc_shower = None
-            opened = file._file
-            file._file = (each.open() for each in raw.changes + raw.objects)
-            try:
-                event = next(self._source._generate_events(), None)
-            finally:
-                file._file = opened
+            objects = (each.open() for each in raw.changes + raw.objects)
+            with eventio_internals.reading(file, objects):
+                event = internals.next_event(self._source)
         if event is None:
             raise ValueError(f"{self._source.input_url}: event {raw.count} is damaged")
         event.count = raw.count
@@ -272,12 +261,8 @@ class RawEventParser:
 
     def _read_to_first_event(self) -> None:
         """Parse what holds for all events; some of it can come after the first shower."""
-        file = self._source.file_
-        while not isinstance(o := file._file.peek(), ArrayEvent | CalibrationEvent | None):
-            if isinstance(o, OF_TELESCOPES):
-                file._parse_next_object()
-            else:
-                next(file._file)
+        file = internals.simtel_file(self._source)
+        eventio_internals.read_to_first_event(file, OF_TELESCOPES)
         self._header = file.header
         self._at_first_event = {
             name: {tel_id: dict(values) for tel_id, values in getattr(file, name).items()}
@@ -285,7 +270,7 @@ class RawEventParser:
         }
 
     def _undo_changes(self) -> None:
-        file = self._source.file_
+        file = internals.simtel_file(self._source)
         file.header = self._header
         for name, by_telescope in self._at_first_event.items():
             for tel_id, values in by_telescope.items():

@@ -28,27 +28,65 @@ class QualityCounts(NamedTuple):
     cumulative_counts: tuple[int, ...]
 
 
-def attach_counts(event: ArrayEventContainer, path: str, query: QualityQuery) -> None:
-    """Move what a query has counted into the event that it was asked about.
+class CountedQuery:
+    """A `ctapipe.core.QualityQuery` that is counted event by event.
+
+    ctapipe's own counts cannot be set back, and so cannot be sent with the events.
 
     Parameters
     ----------
-    event : ctapipe.containers.ArrayEventContainer
-        The event.
-    path : str
-        Where in the file its table is to be.
     query : ctapipe.core.QualityQuery
-        It begins to count again.
+        What it asks.
     """
-    counts = QualityCounts(
-        tuple(query.criteria_names),
-        tuple(query.expressions),
-        tuple(query._counts.tolist()),
-        tuple(query._cumulative_counts.tolist()),
-    )
-    event.meta.setdefault(KEY, {})[path] = counts
-    query._counts[:] = 0
-    query._cumulative_counts[:] = 0
+
+    def __init__(self, query: QualityQuery) -> None:
+        self._query = query
+        self._reset()
+
+    def __call__(self, **values: Any) -> np.ndarray:
+        """Test values, as the query does.
+
+        Parameters
+        ----------
+        values : object
+            What the query's expressions are about.
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (n_criteria,)
+            Which criteria are met.
+        """
+        is_met = self._query(**values)
+        self._counts += [1, *is_met]
+        self._cumulative_counts += [1, *np.cumprod(is_met)]
+        return is_met
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._query, name)
+
+    def attach_counts(self, event: ArrayEventContainer, path: str) -> None:
+        """Put into an event what was counted since the last one.
+
+        Parameters
+        ----------
+        event : ctapipe.containers.ArrayEventContainer
+            The event that was asked about.
+        path : str
+            Where in the file the table is to be.
+        """
+        counts = QualityCounts(
+            tuple(self._query.criteria_names),
+            tuple(self._query.expressions),
+            tuple(self._counts.tolist()),
+            tuple(self._cumulative_counts.tolist()),
+        )
+        event.meta.setdefault(KEY, {})[path] = counts
+        self._reset()
+
+    def _reset(self) -> None:
+        n_counts = len(self._query.criteria_names) + 1
+        self._counts = np.zeros(n_counts, np.int64)
+        self._cumulative_counts = np.zeros(n_counts, np.int64)
 
 
 class Statistics:

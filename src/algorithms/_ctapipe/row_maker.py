@@ -1,29 +1,23 @@
-"""Making the rows of events, as `ctapipe.io.DataWriter` does, without a file.
-
-Of ctapipe's writers this uses attributes that are not public.
-"""
+"""Making the rows of events, as `ctapipe.io.DataWriter` does, without a file."""
 
 import enum
 import pickle
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.time import Time
 from astropy.units import Quantity, UnitConversionError
 from ctapipe.containers import ArrayEventContainer
-from ctapipe.core import Container, Map
-from ctapipe.io import DataWriter, HDF5TableWriter
-from ctapipe.io.hdf5tableio import PYTABLES_TYPE_MAP
-from ctapipe.io.tableio import EnumColumnTransform, TimeColumnTransform
+from ctapipe.core import Container, Field, Map
+from ctapipe.io import HDF5TableWriter
 
-from ._rows import Column, EventRows, Row, RowLayout
+from . import internals, statistics, timing
+from .rows import Column, EventRows, Row, RowLayout
 
 
-class RowMaker(DataWriter):
+class RowMaker(internals.DataWriterWithoutFile):
     """Makes the rows of events; has the options of `ctapipe.io.DataWriter`.
 
     Parameters
@@ -34,7 +28,7 @@ class RowMaker(DataWriter):
         Its parent.
     """
 
-    _writer: Any
+    _recorder: "RowRecorder"
 
     def __call__(self, event: ArrayEventContainer) -> EventRows:
         """Make the rows of an event.
@@ -50,27 +44,14 @@ class RowMaker(DataWriter):
             Its rows.
         """
         super().__call__(event)
-        rows, data = self._writer.take()
-        return EventRows(event.index.obs_id, rows, data, event.meta)
+        rows, data = self._recorder.take()
+        meta = {key: event.meta[key] for key in (statistics.KEY, timing.KEY) if key in event.meta}
+        return EventRows(event.index.obs_id, rows, data, meta)
 
-    def _write_constant_pointing(self, event: ArrayEventContainer) -> None:
-        # Which events are the first of a telescope is known where all events come together.
-        self._constant_telescope_pointing_written.clear()
-        super()._write_constant_pointing(event)
-
-    def _setup_output_path(self) -> None:
-        """Nothing: there is no output."""
-
-    def _setup_outputfile(self) -> None:
-        """Nothing: there is no output."""
-
-    def _setup_writer(self) -> None:
-        """Let the writer say what is written and how; the file it comes with is not used."""
-        with tempfile.TemporaryDirectory() as directory:
-            self.output_path = Path(directory) / "unused.h5"
-            super()._setup_writer()
-            self._writer.close()
-        self._writer = RowRecorder(self._writer)
+    def table_writer(self, made: HDF5TableWriter) -> "RowRecorder":
+        """What rows are written to."""
+        self._recorder = RowRecorder(made)
+        return self._recorder
 
 
 class RowRecorder:
@@ -108,7 +89,7 @@ class RowRecorder:
         containers: Container | Iterable[Container],
         time_format: str = "ctao_high_res",
     ) -> None:
-        """Add a row, as `ctapipe.io.HDF5TableWriter` does."""
+        """Add a row, as `ctapipe.io.HDF5TableWriter` does; since ctapipe 0.32 without a format."""
         containers = [containers] if isinstance(containers, Container) else list(containers)
         values = [value for container in containers for value in container.values()]
         kinds = [(type(container), container.prefix) for container in containers]
@@ -148,8 +129,7 @@ class _Encoder:
         containers: list[Container],
         time_format: str,
     ) -> None:
-        writer._realize_regexp_transforms(table_name, containers)
-        transforms = writer._transforms[table_name]
+        transforms = internals.transforms_for(writer, table_name, containers)
         columns: dict[str, Column] = {}
         examples = []
         self._parts: list[_Part] = []
@@ -165,11 +145,11 @@ class _Encoder:
                 value = container[key]
                 transform = transforms.get(name)
                 example[key] = value if transform else _example(value)
-                if isinstance(value, Container | Map) or writer._is_column_excluded(
-                    table_name, name
+                if isinstance(value, Container | Map) or internals.is_left_out(
+                    writer, table_name, name
                 ):
                     continue
-                part = _Part.of(i, value, field.unit, transform, time_format)
+                part = _Part.of(i, value, field, transform, time_format)
                 # Of two columns with the same name the last one wins.
                 if part is None or name in columns:
                     self.objects.append((name, i))
@@ -245,7 +225,9 @@ class _Part(NamedTuple):
     shape: tuple[int, ...] | None
 
     @classmethod
-    def of(cls, i: int, value: Any, unit: Any, transform: Any, time_format: str) -> "_Part | None":
+    def of(
+        cls, i: int, value: Any, field: Field, transform: Any, time_format: str
+    ) -> "_Part | None":
         """How a value is written.
 
         Parameters
@@ -254,12 +236,12 @@ class _Part(NamedTuple):
             Its index.
         value : object
             The value.
-        unit : astropy.units.UnitBase or None
-            Unit of the column.
+        field : ctapipe.core.Field
+            What is said of the column: the unit, and how exact times are.
         transform : ctapipe.io.tableio.ColumnTransform or None
             Transform of the column.
         time_format : str
-            Format of times.
+            Format of times, unless the field says more.
 
         Returns
         -------
@@ -268,15 +250,15 @@ class _Part(NamedTuple):
         """
         has_own_unit = False
         if transform is None and isinstance(value, enum.Enum):
-            transform = EnumColumnTransform(enum=type(value))
+            transform = internals.enum_transform(type(value))
         elif transform is None and isinstance(value, Time):
-            transform = TimeColumnTransform(scale="tai", format=time_format)
+            transform = internals.time_transform(_time_format(field, time_format))
         if transform is not None:
             unit = None
             numbers = transform(value)
         elif isinstance(value, Quantity):
-            has_own_unit = unit is None
-            unit = value.unit if has_own_unit else unit
+            has_own_unit = field.unit is None
+            unit = value.unit if has_own_unit else field.unit
             if not value.unit.is_equivalent(unit):
                 return None
             numbers = value.to_value(unit)
@@ -287,13 +269,13 @@ class _Part(NamedTuple):
             # What a transform makes a number of is always one.
             return cls(i, transform, unit, has_own_unit, np.dtype(type(numbers)), None)
         is_numbers = type(numbers) is np.ndarray or isinstance(numbers, np.generic)
-        if not is_numbers or numbers.dtype.name not in PYTABLES_TYPE_MAP:
+        if not is_numbers or not internals.is_type_of_column(numbers.dtype.name):
             return None
         return cls(i, transform, unit, has_own_unit, numbers.dtype, numbers.shape)
 
     def column(self, name: str) -> Column:
         """The column that the numbers are written to."""
-        transform = type(self.transform).__name__ if self.transform else ""
+        transform = internals.describe_transform(self.transform) if self.transform else ""
         return Column(name, self.dtype.str, self.shape or (), self.unit, transform)
 
 
@@ -304,3 +286,11 @@ def _example(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return np.zeros_like(value)
     return value
+
+
+def _time_format(field: Field, time_format: str) -> str:
+    # Since ctapipe 0.32 it is a property of the field.
+    if not hasattr(field, "time_resolution"):
+        return time_format
+    is_high = getattr(field.time_resolution, "name", None) == "HIGH"
+    return "ctao_high_res" if is_high else "mjd"

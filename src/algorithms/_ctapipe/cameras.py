@@ -5,6 +5,8 @@ camera, and each finds the neighbors of its pixels and moves them into the frame
 In memory the neighbors are a matrix with a row and a column per pixel.
 """
 
+from typing import Any
+
 import numpy as np
 from astropy.coordinates import BaseCoordinateFrame
 from ctapipe.instrument import CameraGeometry, SubarrayDescription
@@ -52,26 +54,35 @@ def share_geometries(subarray: SubarrayDescription) -> None:
     subarray : ctapipe.instrument.SubarrayDescription
         The telescopes.
     """
-    shared: list[SharedGeometry] = []
+    shared: list[tuple[CameraGeometry, SharedGeometry]] = []
     for telescope in subarray.tel.values():
         camera = telescope.camera
-        for geometry in shared:
-            if _is_same(camera.geometry, geometry):
-                break
-        else:
-            geometry = SharedGeometry(camera.geometry)
-            shared.append(geometry)
-        camera.geometry = geometry
+        found = [common for original, common in shared if _is_same(camera.geometry, original)]
+        if not found:
+            found = [SharedGeometry(camera.geometry)]
+            shared.append((camera.geometry, found[0]))
+        camera.geometry = found[0]
 
 
 def _is_same(one: CameraGeometry, other: CameraGeometry) -> bool:
-    # Theirs calls similar ones equal, and does not look at the focal length.
-    names = ["name", "unit", "pix_type", "pix_rotation", "cam_rotation", "frame"]
-    return (
-        all(getattr(one, name) == getattr(other, name) for name in names)
-        and one._neighbors is other._neighbors
-        and all(
-            np.array_equal(getattr(one, name), getattr(other, name))
-            for name in ("pix_id", "pix_x", "pix_y", "pix_area")
-        )
+    # Theirs calls similar ones equal, and does not look at all they have. What a later version
+    # adds is looked at too.
+    attributes, others = vars(one), vars(other)
+    return attributes.keys() == others.keys() and all(
+        _is_equal(value, others[name]) for name, value in attributes.items()
     )
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        has_same_unit = getattr(one, "unit", None) == getattr(other, "unit", None)
+        return has_same_unit and np.array_equal(one, other)
+    try:
+        return (one == other) is True
+    except Exception:
+        # What cannot be compared counts as different.
+        return False
