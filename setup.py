@@ -24,7 +24,13 @@ extensions = [
 ]
 
 setup(
-    packages=[PACKAGE, f"{PACKAGE}.algorithms", f"{PACKAGE}.executors", f"{PACKAGE}.gui"],
+    packages=[
+        PACKAGE,
+        f"{PACKAGE}.algorithms",
+        f"{PACKAGE}.executors",
+        f"{PACKAGE}.gui",
+        f"{PACKAGE}.toy_data",
+    ],
     package_dir={PACKAGE: "src"},
     package_data={PACKAGE: ["*.pyi", "py.typed"]},
     exclude_package_data={"": ["*.pyx", "*.pxd", "*.h", "*.c"]},
