@@ -27,14 +27,10 @@ setup(
     packages=[
         PACKAGE,
         f"{PACKAGE}.algorithms",
-    packages=[
-        PACKAGE,
-        f"{PACKAGE}.algorithms",
         f"{PACKAGE}.algorithms._ctapipe",
         f"{PACKAGE}.executors",
         f"{PACKAGE}.gui",
         f"{PACKAGE}.toy_data",
-    ],
     ],
     package_dir={PACKAGE: "src"},
     package_data={PACKAGE: ["*.pyi", "py.typed"]},
