@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from ctapipe.core import Provenance
-from event_files import HAS_REAL_DATA, REAL_DATA
 
 from ctapipe.pipeline import Pipeline
 
@@ -53,12 +52,6 @@ def pytest_ignore_collect(collection_path):
 def pytest_report_header():
     """Say that they are left out."""
     return NO_QT or None
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Say which files were used."""
-    real = f"and of real ones in {REAL_DATA}" if HAS_REAL_DATA else f"only; none in {REAL_DATA}"
-    terminalreporter.write_line(f"telescope files: toy data, {real}")
 
 
 @pytest.fixture

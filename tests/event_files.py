@@ -56,3 +56,9 @@ def files(request):
         data / "lst_mono_500.simtel.zst",
         data / "stereo_100.simtel.zst",
     )
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say which files were used."""
+    real = f"and real ones in {REAL_DATA}" if HAS_REAL_DATA else f"only; none in {REAL_DATA}"
+    terminalreporter.write_line(f"telescope files: toy data, {real}")

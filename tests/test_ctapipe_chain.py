@@ -2,46 +2,40 @@
 
 import json
 import os
-import warnings
+from itertools import islice
 
 import numpy as np
 import pytest
 import tables
 import yaml
-from ctapipe.core import Provenance, run_tool
-from ctapipe.fitting import FIT_RNG
-from ctapipe.tools.process import ProcessorTool
+from ctapipe.core import run_tool
+from ctapipe.io import EventSource
 from ctapipe.tools.quickstart import QuickStartTool
 from hdf5 import assert_same_file, n_rows
-from tqdm import tqdm
 
 from ctapipe.pipeline import run
 
-# The files were simulated without the effective focal length.
-FILES = {"SimTelEventSource": {"focal_length_choice": "EQUIVALENT"}}
-MONO = "lst_mono_10.simtel.gz"
-STEREO = "stereo_100.simtel.zst"
 TRIGGER = "/dl1/event/subarray/trigger"
 
 KINDS = {
-    "dl1 with images": (MONO, ["--write-images"]),
-    "dl1 without images": (MONO, ["--no-write-images"]),
-    "camera frame": (MONO, ["--camera-frame", "--no-write-images"]),
+    "dl1 with images": ("mono", ["--write-images"]),
+    "dl1 without images": ("mono", ["--no-write-images"]),
+    "camera frame": ("mono", ["--camera-frame", "--no-write-images"]),
     "dl2": (
-        STEREO,
+        "stereo",
         ["--max-events=8", "--write-showers", "--no-write-images", "--no-write-parameters"],
     ),
     "everything": (
-        STEREO,
+        "stereo",
         [
             *("--max-events=4", "--write-images", "--write-parameters", "--write-showers"),
             *("--allowed-tels=1", "--allowed-tels=2"),
             *("--DataWriter.write_r0_waveforms=True", "--DataWriter.write_r1_waveforms=True"),
         ],
     ),
-    "events read whole": (MONO, ["--write-images", "--EventReader.defer_parsing=False"]),
+    "events read whole": ("mono", ["--write-images", "--EventReader.defer_parsing=False"]),
     "transformed": (
-        MONO,
+        "mono",
         [
             "--write-images",
             "--DataWriter.transform_image=True",
@@ -49,129 +43,92 @@ KINDS = {
         ],
     ),
     "software trigger": (
-        STEREO,
-        ["--max-events=8", "--SoftwareTrigger.min_telescopes=6", "--write-images"],
+        "stereo",
+        ["--max-events=8", "--SoftwareTrigger.min_telescopes=3", "--write-images"],
     ),
-    "nothing": (MONO, ["--no-write-images", "--no-write-parameters"]),
+    "nothing": ("mono", ["--no-write-images", "--no-write-parameters"]),
     "no events": (
-        STEREO,
+        "stereo",
         ["--SoftwareTrigger.min_telescopes=20", "--write-showers", "--no-write-images"],
     ),
 }
 
 
-@pytest.fixture
-def files_config(tmp_path):
-    """What these files need."""
-    path = tmp_path / "files.yaml"
-    path.write_text(yaml.safe_dump(FILES))
-    return path
-
-
-@pytest.fixture
-def process(command, tmp_path, data_path, files_config, monkeypatch):
-    """Runs ``ctapipe-process``, as in a process of its own, and returns what it wrote."""
-
-    # It would be left behind.
-    monkeypatch.setattr(tqdm, "monitor_interval", 0)
-
-    def call(name, *arguments):
-        FIT_RNG.bit_generator.state = np.random.PCG64(0).state
-        Provenance().clear()
-        output = tmp_path / "expected.h5"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            run_tool(
-                ProcessorTool(),
-                [f"--config={files_config}", f"--input={data_path / name}", f"--output={output}"]
-                + [str(argument) for argument in arguments],
-                cwd=tmp_path,
-            )
-        return output
-
-    return call
-
-
-@pytest.fixture
-def pipeline(command, tmp_path, examples, data_path, files_config):
-    """Runs ``ctapipe-pipeline`` with an example, and returns what it wrote."""
-
-    def call(name, *arguments, example="dl1.yaml", returncode=0):
-        output = tmp_path / "written.h5"
-        done = command(
-            f"--config={examples / example}",
-            f"--config={files_config}",
-            f"--input={data_path / name}",
-            f"--output={output}",
-            *arguments,
-        )
-        assert done.returncode == returncode, done.stderr
-        return output
-
-    return call
+def case(kind, files):
+    """The file and the options of a kind."""
+    name, options = KINDS[kind]
+    return getattr(files, name), options
 
 
 class TestSameFile:
     @pytest.mark.parametrize("kind", KINDS)
-    def test_in_one_thread(self, kind, process, pipeline):
-        name, options = KINDS[kind]
-        expected = process(name, *options)
-        assert_same_file(pipeline(name, "--executor=sequential", *options), expected)
+    def test_in_one_thread(self, kind, files, process, pipeline):
+        path, options = case(kind, files)
+        expected = process(path, *options)
+        assert_same_file(pipeline(path, "--executor=sequential", *options), expected)
 
-    @pytest.mark.parametrize("kind", ["dl1 with images", "dl2", "everything"])
-    def test_in_processes(self, kind, process, pipeline):
-        name, options = KINDS[kind]
-        expected = process(name, *options)
-        assert_same_file(pipeline(name, *options), expected)
+    @pytest.mark.parametrize("kind", ["dl1 with images", "dl1 without images", "dl2", "everything"])
+    def test_in_processes(self, kind, files, process, pipeline):
+        path, options = case(kind, files)
+        expected = process(path, *options)
+        assert_same_file(pipeline(path, *options), expected)
 
-    def test_in_threads(self, process, pipeline):
-        expected = process(MONO, "--no-write-images")
-        assert_same_file(pipeline(MONO, "--executor=threads", "--no-write-images"), expected)
+    @pytest.mark.parametrize("kind", ["dl1 with images", "dl1 without images", "dl2"])
+    def test_in_threads(self, kind, toy_files, process, pipeline):
+        path, options = case(kind, toy_files)
+        expected = process(path, *options)
+        assert_same_file(pipeline(path, "--executor=threads", *options), expected)
 
-    def test_rows_made_by_the_writer(self, process, pipeline, examples, tmp_path):
+    def test_rows_made_by_the_writer(self, toy_files, process, pipeline, examples, tmp_path):
         example = yaml.safe_load((examples / "dl1.yaml").read_text())
         assert example["Pipeline"]["stagers_conf"].pop()["class"] == "EventSerializer"
         path = tmp_path / "example.yaml"
         path.write_text(yaml.safe_dump(example))
-        expected = process(MONO, "--write-images")
-        assert_same_file(pipeline(MONO, "--write-images", example=path), expected)
+        expected = process(toy_files.mono, "--write-images")
+        assert_same_file(pipeline(toy_files.mono, "--write-images", example=path), expected)
 
-    def test_dl2_of_dl1(self, process, pipeline, tmp_path):
-        dl1 = process(STEREO, "--max-events=8").rename(tmp_path / "events.dl1.h5")
+    @pytest.mark.parametrize("executor", ["sequential", "threads", "processes"])
+    def test_dl2_of_dl1(self, executor, files, process, pipeline, tmp_path):
+        dl1 = process(files.stereo, "--max-events=8").rename(tmp_path / "events.dl1.h5")
         expected = process(dl1, "--write-showers")
-        written = pipeline(dl1, "--executor=sequential", example="dl2.yaml")
+        written = pipeline(dl1, f"--executor={executor}", example="dl2.yaml")
         assert_same_file(written, expected)
 
-    def test_seeds_of_modified_images_are_those_of_the_events(self, pipeline, tmp_path):
+    def test_seeds_of_modified_images_are_those_of_the_events(self, toy_files, pipeline, tmp_path):
         options = (
             "--ImageProcessor.apply_image_modifier=True",
             "--ImageModifier.noise_level_dim_pixels=2",
         )
-        one = pipeline(MONO, "--executor=sequential", *options).rename(tmp_path / "one.h5")
-        assert_same_file(pipeline(MONO, *options), one)
+        one = pipeline(toy_files.mono, "--executor=sequential", *options).rename(
+            tmp_path / "one.h5"
+        )
+        assert_same_file(pipeline(toy_files.mono, *options), one)
 
     @pytest.mark.full
     @pytest.mark.parametrize("nb_process", [1, 2, 4])
     @pytest.mark.parametrize("kind", ["dl1 with images", "dl1 without images", "dl2"])
-    @pytest.mark.parametrize("name", ["lst_mono_500.simtel.zst", STEREO])
-    def test_of_a_whole_file(self, kind, name, nb_process, process, pipeline, examples, tmp_path):
+    @pytest.mark.parametrize("name", ["many", "stereo"])
+    def test_of_a_whole_file(
+        self, kind, name, nb_process, files, process, pipeline, examples, tmp_path
+    ):
         options = [option for option in KINDS[kind][1] if "max-events" not in option]
         example = yaml.safe_load((examples / "dl1.yaml").read_text())
         example["Pipeline"]["stagers_conf"][0]["nb_process"] = nb_process
         path = tmp_path / "example.yaml"
         path.write_text(yaml.safe_dump(example))
-        expected = process(name, *options)
-        assert_same_file(pipeline(name, *options, example=path), expected)
+        events = getattr(files, name)
+        expected = process(events, *options)
+        assert_same_file(pipeline(events, *options, example=path), expected)
 
-    def test_muons(self, process, pipeline):
+    def test_muons(self, toy_files, process, pipeline):
         pytest.importorskip("iminuit")
         options = ["--write-muon-parameters", "--no-write-images"]
-        expected = process(MONO, *options)
-        assert_same_file(pipeline(MONO, "--executor=sequential", *options), expected)
+        expected = process(toy_files.mono, *options)
+        assert_same_file(pipeline(toy_files.mono, "--executor=sequential", *options), expected)
 
 
 class TestConfiguration:
-    def test_of_quickstart(self, process, pipeline, tmp_path):
+    def test_of_quickstart(self, toy_files, process, pipeline, tmp_path):
         run_tool(
             QuickStartTool(),
             ["--workdir=Work", "--name=A Name", "--email=me@example.org", "--org=X"],
@@ -179,13 +136,13 @@ class TestConfiguration:
         )
         work = tmp_path / "Work"
         configs = [f"--config={work / f'{name}_config.yaml'}" for name in ("base", "stage1")]
-        expected = process(MONO, *configs)
-        written = pipeline(MONO, "--executor=sequential", *configs)
+        expected = process(toy_files.mono, *configs)
+        written = pipeline(toy_files.mono, "--executor=sequential", *configs)
         assert_same_file(written, expected)
         with tables.open_file(written) as file:
             assert file.root._v_attrs["CTA CONTACT NAME"] == "A Name"
 
-    def test_sections_within_that_of_the_tool(self, process, pipeline, tmp_path):
+    def test_sections_within_that_of_the_tool(self, toy_files, process, pipeline, tmp_path):
         path = tmp_path / "mine.yaml"
         cleaning = {"TailcutsImageCleaner": {"picture_threshold_pe": 20}}
         section = {
@@ -195,14 +152,16 @@ class TestConfiguration:
             "ImageProcessor": cleaning,
         }
         path.write_text(yaml.safe_dump({"ProcessorTool": section}))
-        expected = process(MONO, f"--config={path}", "--write-images")
+        expected = process(toy_files.mono, f"--config={path}", "--write-images")
         (tmp_path / "mine.log").unlink()
-        assert_same_file(pipeline(MONO, "--executor=sequential", f"--config={path}"), expected)
+        assert_same_file(
+            pipeline(toy_files.mono, "--executor=sequential", f"--config={path}"), expected
+        )
         assert "ctapipe.pipeline" in (tmp_path / "mine.log").read_text()
 
-    def test_section_within_that_of_a_step(self, pipeline):
+    def test_section_within_that_of_a_step(self, toy_files, pipeline):
         option = "--IMAGES.ImageProcessor.TailcutsImageCleaner.picture_threshold_pe=100000"
-        output = pipeline(MONO, "--executor=sequential", option)
+        output = pipeline(toy_files.mono, "--executor=sequential", option)
         with tables.open_file(output) as file:
             parameters = file.get_node("/dl1/event/telescope/parameters/tel_001")
             assert np.isnan(parameters.col("hillas_intensity")).all()
@@ -231,19 +190,19 @@ class TestConfiguration:
         assert "DataWriter: unknown option 'write_dl1_image' (did you mean" in done.stderr
         assert "ProcessorTool: unknown option 'recompute'" in done.stderr
 
-    def test_output_is_replaced_only_if_asked(self, pipeline):
-        output = pipeline(MONO, "--executor=sequential", "--max-events=2")
-        pipeline(MONO, "--executor=sequential", returncode=2)
+    def test_output_is_replaced_only_if_asked(self, toy_files, pipeline):
+        output = pipeline(toy_files.mono, "--executor=sequential", "--max-events=2")
+        pipeline(toy_files.mono, "--executor=sequential", returncode=2)
         assert n_rows(output, TRIGGER) == 2
-        pipeline(MONO, "--executor=sequential", "--overwrite", "--max-events=3")
+        pipeline(toy_files.mono, "--executor=sequential", "--overwrite", "--max-events=3")
         assert n_rows(output, TRIGGER) == 3
 
-    def test_provenance_names_files_once(self, pipeline, data_path, tmp_path):
-        output = pipeline(MONO)
+    def test_provenance_names_files_once(self, pipeline, toy_files, tmp_path):
+        output = pipeline(toy_files.mono)
         (activity,) = json.loads((tmp_path / "ctapipe-pipeline.provenance.log").read_text())
         assert activity["status"] == "completed"
         inputs = [each["url"] for each in activity["input"]]
-        assert inputs.count(str(data_path / MONO)) == 1
+        assert inputs.count(str(toy_files.mono)) == 1
         assert [each["url"] for each in activity["output"]] == [str(output)]
         assert activity["config"]["DataWriter"]["write_dl1_images"] is True
 
@@ -282,11 +241,11 @@ class TestDropping:
         ],
     )
     def test_what_a_step_in_between_sees(
-        self, place, options, seen, examples, data_path, tmp_path, monkeypatch
+        self, place, options, seen, examples, toy_files, tmp_path, monkeypatch
     ):
         monkeypatch.setattr(Look, "seen", [])
-        config = yaml.safe_load((examples / "dl1.yaml").read_text()) | FILES
-        config["EventSource"] = {"input_url": str(data_path / MONO), "max_events": 2}
+        config = yaml.safe_load((examples / "dl1.yaml").read_text())
+        config["EventSource"] = {"input_url": str(toy_files.mono), "max_events": 2}
         config["DataWriter"] = {"output_path": str(tmp_path / "events.dl1.h5")}
         config["Pipeline"]["stagers_conf"].insert(place, {"name": "LOOK", "class": Look})
         for step in config["Pipeline"]["stagers_conf"]:
@@ -324,7 +283,7 @@ class TestEarlyEnd:
         ids=["interrupted", "failed"],
     )
     def test_leaves_a_file_with_the_events_so_far(
-        self, executor, action, returncode, status, pipeline, examples, tmp_path
+        self, toy_files, executor, action, returncode, status, pipeline, examples, tmp_path
     ):
         (tmp_path / "interrupting.py").write_text(INTERRUPTING.format(action=action))
         example = yaml.safe_load((examples / "dl1.yaml").read_text())
@@ -336,13 +295,13 @@ class TestEarlyEnd:
         path = tmp_path / "example.yaml"
         path.write_text(yaml.safe_dump(example))
         output = pipeline(
-            "lst_mono_500.simtel.zst",
+            toy_files.many,
             f"--executor={executor}",
             example=path,
             returncode=returncode,
         )
         n_events = n_rows(output, TRIGGER)
-        assert n_events < 500
+        assert n_events < 200
         assert n_rows(output, "/dl1/event/telescope/parameters/tel_001") == n_events
         if status == "interrupted":
             assert n_events >= 3
@@ -351,9 +310,9 @@ class TestEarlyEnd:
                 assert statistics.col("counts")[0] == 2 * n_events
         with tables.open_file(output) as file:
             assert "CTA PRODUCT ID" in file.root._v_attrs
-            assert list(file.root.dl1.event.subarray.trigger.col("event_id")) == [
-                100 * (i + 1) for i in range(n_events)
-            ]
+            written = file.root.dl1.event.subarray.trigger.col("event_id").tolist()
+        with EventSource(toy_files.many) as source:
+            assert written == [event.index.event_id for event in islice(source, n_events)]
         (activity,) = json.loads((tmp_path / "ctapipe-pipeline.provenance.log").read_text())
         assert (activity["status"], activity["exit_code"]) == (status, returncode)
         assert [each["url"] for each in activity["output"]] == [str(output)]

@@ -6,6 +6,7 @@ import pickle
 from contextlib import contextmanager
 
 import astropy.units as u
+import ctapipe.core.container
 import numpy as np
 from astropy.time import Time
 from ctapipe.core import Container, Field
@@ -18,10 +19,16 @@ from ctapipe.pipeline.algorithms._ctapipe.row_maker import RowRecorder
 from ctapipe.pipeline.algorithms._ctapipe.row_writer import RowWriter
 from ctapipe.pipeline.algorithms._ctapipe.rows import EventRows
 
+TimeResolution = getattr(ctapipe.core.container, "TimeResolution", None)
+
 
 class Color(enum.Enum):
     RED = 1
     BLUE = 7
+
+
+# Of a field for times; before ctapipe 0.32 all were as exact as can be.
+EXACT = {"time_resolution": TimeResolution.HIGH} if TimeResolution else {}
 
 
 class Values(Container):
@@ -31,6 +38,7 @@ class Values(Container):
     angle = Field(None, unit=u.deg)
     length = Field(None)
     time = Field(None)
+    exact_time = Field(None, **EXACT)
     color = Field(None)
     text = Field(None, max_length=5)
     array = Field(None)
@@ -54,6 +62,8 @@ class Later(Container):
     number = Field(None)
     unknown = Field(1.0)
 
+
+NOT_FIT_FOR_OTHERS = ("time", "exact_time", "color", "packed")
 
 NUMBERS = st.one_of(
     st.floats(width=32),
@@ -87,6 +97,7 @@ def rows(draw):
         "angle": quantities(shape, u.deg, u.rad),
         "length": quantities(shape, *draw(st.sampled_from([(u.m,), (u.m, u.cm)]))),
         "time": st.integers(0, 1000).map(lambda i: Time(59000 + i / 7, format="mjd", scale="utc")),
+        "exact_time": st.integers(0, 9).map(lambda i: Time(59000 + i / 7, format="mjd")),
         "color": st.sampled_from(Color),
         "text": st.text("abcd\u00e9", max_size=7),
         "array": arrays(shape),
@@ -101,7 +112,7 @@ def rows(draw):
         values = {name: draw(strategies[name]) for name in always}
         if not draw(st.integers(0, 9)):
             name = draw(st.sampled_from([name for name in strategies if name != "inner"]))
-            values[name] = None if name in ("time", "color", "packed") else draw(unfit)
+            values[name] = None if name in NOT_FIT_FOR_OTHERS else draw(unfit)
         meta = {} if draw(st.integers(0, 4)) else {"a": 1}
         # The second number may become known later.
         number, later = draw(st.tuples(NUMBERS, st.none()) | st.tuples(st.just(0.0), st.floats()))

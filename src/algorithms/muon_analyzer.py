@@ -1,7 +1,7 @@
 """The stage of the ctapipe chain that looks for muon rings."""
 
 from ctapipe.containers import ArrayEventContainer
-from ctapipe.image.muon import MuonProcessor
+from ctapipe.image.muon.processor import MuonProcessor
 
 from ._ctapipe.processing import ProcessingStep
 

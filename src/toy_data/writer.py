@@ -82,7 +82,9 @@ def _objects(n_events: int, n_telescopes: int, seed: int) -> Iterator[bytes]:
 
     command = f"toy_data --events={n_events} --telescopes={n_telescopes} --seed={seed}"
     # ctapipe looks here whether there are true images.
-    yield run_objects.history(shlex.join(["python", "-m", *command.split()]), ["store_photoelectrons 1"], START)
+    yield run_objects.history(
+        shlex.join(["python", "-m", *command.split()]), ["store_photoelectrons 1"], START
+    )
     yield run_objects.metadata(
         {
             "ARRAY_CONFIG_NAME": "ToyArray",

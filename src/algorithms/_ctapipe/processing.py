@@ -9,10 +9,9 @@ import ctapipe
 import ctapipe.image
 from ctapipe.calib import CameraCalibrator, GainSelector
 from ctapipe.core import Component, QualityQuery, Tool, ToolConfigurationError
-from ctapipe.core.traits import Bool, ComponentName, List
 from ctapipe.exceptions import InputMissing
 from ctapipe.image import ImageCleaner, ImageExtractor, ImageModifier, ImageProcessor
-from ctapipe.image.muon import MuonProcessor
+from ctapipe.image.muon.processor import MuonProcessor
 from ctapipe.instrument import SoftwareTrigger
 from ctapipe.io import DataLevel, DataWriter, EventSource, MonitoringSource, MonitoringType
 from ctapipe.io.metadata import Contact, Instrument
@@ -56,6 +55,9 @@ COMPONENTS = (
 )
 
 
+OPTIONS_OF_PROCESS = process.ProcessorTool.class_own_traits(config=True)
+
+
 class ProcessorTool(Component):
     """The options that ``ctapipe-process`` has in its section, and what follows from them.
 
@@ -63,24 +65,12 @@ class ProcessorTool(Component):
     stand at the top of the configuration or in this one.
     """
 
-    progress_bar = Bool(False, help="Show a progress bar of the events that are read").tag(
-        config=True
-    )
-    force_recompute_dl1 = Bool(
-        False, help="Compute DL1 even if it is already present in the input file"
-    ).tag(config=True)
-    force_recompute_dl2 = Bool(
-        False, help="Compute DL2 even if it is already present in the input file"
-    ).tag(config=True)
-    if hasattr(process.ProcessorTool, "add_nsb_in_waveforms"):  # since ctapipe 0.31
-        add_nsb_in_waveforms = Bool(
-            False, help="Add noise of the night sky to waveforms, see WaveformModifier"
-        ).tag(config=True)
-    monitoring_source_list = List(
-        ComponentName(MonitoringSource),
-        default_value=[],
-        help="Monitoring sources for the calibration; a later one wins over an earlier one",
-    ).tag(config=True)
+    progress_bar = copy.copy(OPTIONS_OF_PROCESS["progress_bar"])
+    force_recompute_dl1 = copy.copy(OPTIONS_OF_PROCESS["force_recompute_dl1"])
+    force_recompute_dl2 = copy.copy(OPTIONS_OF_PROCESS["force_recompute_dl2"])
+    monitoring_source_list = copy.copy(OPTIONS_OF_PROCESS["monitoring_source_list"])
+    if "add_nsb_in_waveforms" in OPTIONS_OF_PROCESS:  # since ctapipe 0.31
+        add_nsb_in_waveforms = copy.copy(OPTIONS_OF_PROCESS["add_nsb_in_waveforms"])
 
     # ctapipe decides what is computed, from the options, the writer and the input.
     should_calibrate = process.ProcessorTool.should_calibrate

@@ -15,7 +15,8 @@ from typing import Any
 
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.io import SimTelEventSource
-from eventio import EventIOFile, Histograms, SimTelFile, iact
+from eventio import EventIOFile, SimTelFile, iact
+from eventio.histograms import Histograms
 from eventio.simtel.objects import (
     ArrayEvent,
     CalibrationEvent,
