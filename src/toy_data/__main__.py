@@ -44,10 +44,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         write_toy_data(given.file, given.events, given.telescopes, given.seed)
-    except (ValueError, ModuleNotFoundError, *NOT_POSSIBLE) as error:
+    except (ValueError, ModuleNotFoundError) as error:
         parser.error(str(error))
     except OSError as error:
-        parser.exit(FAILURE, f"{parser.prog}: {given.file}: {error.strerror}\n")
+        what = f"{given.file}: {error.strerror}" if error.strerror else str(error)
+        if isinstance(error, NOT_POSSIBLE):
+            parser.error(what)
+        parser.exit(FAILURE, f"{parser.prog}: {what}\n")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -35,7 +35,9 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
         If it cannot be written.
     """
     if not path.name.endswith(ENDINGS):
-        raise ValueError(f"{path}: the name has to end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+        raise ValueError(
+            f"{path}: the name has to end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+        )
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a directory")
     if not path.parent.is_dir():

@@ -126,9 +126,7 @@ def _drive_settings(telescope: Telescope) -> bytes:
 
 def _pointing_correction(telescope: Telescope) -> bytes:
     no_function, n_parameters = 0, 0
-    return dump_object(
-        POINTING_CORRECTION, integers(no_function, n_parameters), id_=telescope.id
-    )
+    return dump_object(POINTING_CORRECTION, integers(no_function, n_parameters), id_=telescope.id)
 
 
 def _camera_monitoring(telescope: Telescope, time: int) -> bytes:
