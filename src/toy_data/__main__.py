@@ -40,8 +40,6 @@ def main() -> None:
         "--seed", metavar="N", type=int, default=0, help="the same seed makes the same file"
     )
     given = parser.parse_args()
-    # Ends like Ctrl-C, so that nothing is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         write_toy_data(given.file, given.events, given.telescopes, given.seed)
     except (ValueError, ModuleNotFoundError) as error:
@@ -56,4 +54,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # Ends like Ctrl-C, so that nothing is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()
