@@ -7,10 +7,12 @@ import os
 import pickle
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,6 +49,8 @@ from ctapipe.pipeline.toy_data.telescopes import make_array
 
 N_EVENTS, N_TELESCOPES, SEED = 60, 4, 1
 N_CALIBRATION_EVENTS = 6
+# What eventio raises.
+INCOMPLETE = (EOFError, IndexError, ValueError, struct.error)
 # Of 4-byte floats.
 PRECISION = 1e-6
 
@@ -178,7 +182,9 @@ def test_calibration_events(read, generated):
             np.testing.assert_array_equal(event.r0.tel[telescope_id].waveform, samples)
             # Of all gains.
             charge = event.r1.tel[telescope_id].waveform.sum(axis=-1)
-            assert charge.mean() == pytest.approx({1: 0, 3: 50}[kind], abs=0.5)
+            true_image = truth.photoelectrons[telescope_id].image
+            np.testing.assert_allclose(charge.mean(axis=-1), true_image.mean(), atol=0.25)
+            assert true_image.mean() == pytest.approx({1: 0, 3: 50}[kind], abs=1)
 
 
 def test_calibrated_waveforms_are_photoelectrons(read):
@@ -199,20 +205,28 @@ def test_calibrated_waveforms_are_photoelectrons(read):
 
 
 def test_images_are_where_the_geometry_says(read, generated):
+    n_images = 0
     for event, (_, index, _, _) in zip(read.events, seen_of(generated), strict=True):
         for telescope_id, simulated in event.simulation.tel.items():
-            geometry = read.subarray.tel[telescope_id].camera.geometry
             image = generated.simulation.images[telescope_id - 1][index]
+            camera = generated.array[telescope_id - 1].type.camera
+            if np.hypot(image["x"], image["y"]) > 0.6 * camera.radius * u.m:
+                # Some of it is outside the camera.
+                continue
+            n_images += 1
             n = simulated.true_image.sum()
-            assert n == pytest.approx(image["intensity"], rel=0.25)
+            assert n == pytest.approx(image["intensity"], rel=0.1, abs=30)
+            geometry = read.subarray.tel[telescope_id].camera.geometry
             hillas = hillas_parameters(geometry, simulated.true_image)
-            error = 5 * image["length"] / np.sqrt(n)
-            assert abs(hillas.x - image["x"]) < error + 0.02 * u.m
-            assert abs(hillas.y - image["y"]) < error + 0.02 * u.m
-            if image["length"] > 2 * image["width"] and n > 300:
+            error = 4 * image["length"] / np.sqrt(n)
+            assert abs(hillas.x - image["x"]) < error
+            assert abs(hillas.y - image["y"]) < error
+            assert u.isclose(hillas.width, image["width"], rtol=0.25)
+            assert u.isclose(hillas.length, image["length"], rtol=0.25)
+            if image["length"] > 2 * image["width"]:
                 turned = (hillas.psi - image["psi"]).to_value("deg") % 180
                 assert min(turned, 180 - turned) < 10
-                assert hillas.width == pytest.approx(image["width"], rel=0.25)
+    assert n_images > 50
 
 
 def test_telescopes(read, generated):
@@ -367,10 +381,8 @@ def test_dl2(processed, generated):
         table["HillasReconstructor_core_y"] - table["true_core_y"],
     )
     assert np.median(core_error) < 20
-    # Over the observatory.
     truth = {
-        100 * number: shower["h_max"].to_value("m") - 2150
-        for number, _, shower, _ in seen_of(generated)
+        100 * number: shower["h_max"].to_value("m") for number, _, shower, _ in seen_of(generated)
     }
     height_error = [row["HillasReconstructor_h_max"] - truth[row["event_id"]] for row in table]
     assert np.median(np.abs(height_error)) < 1000
@@ -414,32 +426,25 @@ def leaves(objects):
             yield each
 
 
-def test_every_object_is_as_long_as_it_has_to_be(file, tmp_path):
+def test_every_object_is_as_long_as_it_has_to_be(tmp_path):
     """Without its last four bytes it is not complete."""
-    cut, kinds = tmp_path / "cut.simtel", set()
-    with EventIOFile(file) as source:
+    path, cut, tried = tmp_path / "toy.simtel", tmp_path / "cut.simtel", set()
+    write_toy_data(path, 2, 2)
+    with EventIOFile(path) as source:
         for each in leaves(source):
-            if (type(each), each.header.id) in kinds:
-                continue
-            kinds.add((type(each), each.header.id))
             complete = pickle.dumps(each.parse())
             each.seek(0)
             content = each.read()
             assert len(content) % 4 == 0
-            top = header(each.header.type, len(content) - 4, each.header.id, each.header.version)
-            cut.write_bytes(SYNC_MARKER + top + content[:-4])
-            with EventIOFile(cut) as shorter:
-                (incomplete,) = shorter
-                try:
-                    result = pickle.dumps(incomplete.parse())
-                except Exception:
-                    continue
-            assert result != complete, each
-            break
-        else:
-            return
-    # Texts are cut without an error.
-    assert "History" in str(each)
+            shorter = header(
+                each.header.type, len(content) - 4, each.header.id, each.header.version
+            )
+            cut.write_bytes(SYNC_MARKER + shorter + content[:-4])
+            with EventIOFile(cut) as source_of_cut, suppress(*INCOMPLETE):
+                # Texts are cut without an error.
+                assert pickle.dumps(next(source_of_cut).parse()) != complete, each
+            tried.add(type(each).__name__)
+    assert len(tried) == 24
 
 
 def test_numbers_of_variable_length():

@@ -202,7 +202,7 @@ def _large() -> TelescopeType:
         n_samples=25,
         pulse_width=1.3,
         pedestal=np.array([400.0, 400.0]),
-        pulse_height=np.array([5.0, 0.3]),
+        pulse_height=np.array([10.0, 0.6]),
         noise=np.array([0.4, 0.15]),
         max_count=(1 << 12) - 1,
     )
