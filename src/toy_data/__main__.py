@@ -40,17 +40,20 @@ def main() -> None:
         "--seed", metavar="N", type=int, default=0, help="the same seed makes the same file"
     )
     given = parser.parse_args()
-    # Ends like Ctrl-C, so that nothing is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         write_toy_data(given.file, given.events, given.telescopes, given.seed)
-    except (ValueError, ModuleNotFoundError, *NOT_POSSIBLE) as error:
+    except (ValueError, ModuleNotFoundError) as error:
         parser.error(str(error))
     except OSError as error:
-        parser.exit(FAILURE, f"{parser.prog}: {given.file}: {error.strerror}\n")
+        what = f"{given.file}: {error.strerror}" if error.strerror else str(error)
+        if isinstance(error, NOT_POSSIBLE):
+            parser.error(what)
+        parser.exit(FAILURE, f"{parser.prog}: {what}\n")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":
+    # Ends like Ctrl-C, so that nothing is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

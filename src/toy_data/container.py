@@ -145,16 +145,17 @@ def dump_differences(rows: NDArray[np.uint16]) -> bytes:
     bytes
         The differences as numbers with a sign, in one to three bytes each.
     """
-    differences = np.diff(rows.astype(np.int32), axis=1, prepend=0).ravel()
-    # As in varint.
-    numbers = np.where(differences >= 0, 2 * differences, -2 * differences - 1)
-    two = numbers >= 1 << 7
-    three = numbers >= 1 << 14
-    ends = np.cumsum(1 + two.astype(np.int64) + three)
-    data = np.empty(ends[-1], dtype=np.uint8)
-    data[ends - 1] = numbers & 0xFF
-    only_two = two & ~three
-    data[ends[only_two] - 2] = 0x80 | numbers[only_two] >> 8
-    data[ends[three] - 2] = numbers[three] >> 8 & 0xFF
-    data[ends[three] - 3] = 0xC0 | numbers[three] >> 16
+    differences = rows.astype(np.int32)
+    differences[:, 1:] -= rows[:, :-1]
+    # The sign is in the lowest bit, as in varint.
+    numbers = (differences << 1 ^ differences >> 31).ravel()
+    long = np.flatnonzero(numbers >= 1 << 7)
+    longest = long[numbers[long] >= 1 << 14]
+    second = numbers[long] >> 8 & 0xFF | 0x80 * (numbers[long] < 1 << 14)
+    third = numbers[longest] >> 16 | 0xC0
+    data = np.insert(
+        (numbers & 0xFF).astype(np.uint8),
+        np.concatenate([longest, long]),
+        np.concatenate([third, second]).astype(np.uint8),
+    )
     return data.tobytes()

@@ -1,7 +1,7 @@
 """The objects of sim_telarray that an event is made of.
 
-The layouts are those of hessioxxx (``io_hess.c``) and, for the photoelectrons, of the IACT extension
-of CORSIKA (``iact.c``); eventio documents them in its readers.
+The layouts are those of hessioxxx (``io_hess.c``) and, for the photoelectrons, of the IACT
+extension of CORSIKA (``iact.c``); eventio documents them in its readers.
 """
 
 from collections.abc import Mapping, Sequence

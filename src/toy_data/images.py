@@ -21,15 +21,15 @@ __all__ = ["arrival_times", "draw_photoelectrons", "project"]
 # Between the maximum and where a shower is one standard deviation smaller, along its axis and
 # across it.
 LENGTH = 100 * u.g / u.cm**2
-WIDTH = 15 * u.m
+WIDTH = 12 * u.m
 
 # Photoelectrons on the ground are the more the larger a shower, and as many within the radius of
 # the light pool; outside, they become fewer.
-PHOTOELECTRON_DENSITY = 10 / (u.m**2 * u.TeV)
+PHOTOELECTRON_DENSITY = 15 / (u.m**2 * u.TeV)
 LIGHT_POOL_RADIUS = 120 * u.m
 LIGHT_POOL_EDGE = 50 * u.m
 
-MIN_INTENSITY = 60
+MIN_INTENSITY = 120
 
 
 def project(showers: QTable, telescope: Telescope) -> QTable:
@@ -143,6 +143,5 @@ def arrival_times(image: Row, telescope: Telescope) -> NDArray[np.float64]:
 
 def _direction(alt: u.Quantity, az: u.Quantity) -> NDArray[np.float64]:
     """To the north, to the west and up, of length 1."""
-    return np.stack(
-        [np.cos(alt) * np.cos(az), -np.cos(alt) * np.sin(az), np.sin(alt)], axis=-1
-    ).to_value(u.one)
+    alt, az = alt.to_value(u.rad), az.to_value(u.rad)
+    return np.stack([np.cos(alt) * np.cos(az), -np.cos(alt) * np.sin(az), np.sin(alt)], axis=-1)

@@ -5,7 +5,9 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO, cast
 
 __all__ = ["ENDINGS", "open_output"]
@@ -33,6 +35,8 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
         If the name ends in something else than one of `ENDINGS`.
     OSError
         If it cannot be written.
+    ModuleNotFoundError
+        If it needs a package that is not there.
     """
     if not path.name.endswith(ENDINGS):
         raise ValueError(
@@ -51,11 +55,19 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
                 compressed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0)
                 file = cast(BinaryIO, stack.enter_context(compressed))
             elif path.suffix == ".zst":
-                import zstandard
-
-                compressor = zstandard.ZstdCompressor()
+                compressor = _zstandard(path).ZstdCompressor()
                 file = stack.enter_context(compressor.stream_writer(file, closefd=False))
             yield file
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _zstandard(path: Path) -> ModuleType:
+    try:
+        return import_module("zstandard")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path}: needs the package zstandard, which comes with ctapipe[eventio]; "
+            "or let the name end in .simtel.gz"
+        ) from error

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 POINTING = SkyCoord(alt=70 * u.deg, az=180 * u.deg, frame=AltAz())
-ENERGY_RANGE = [0.05, 10] * u.TeV
+ENERGY_RANGE = u.Quantity([0.1, 10], u.TeV)
 SPECTRAL_INDEX = -2.0
 VIEWCONE = 1 * u.deg
 CORE_RANGE = 200 * u.m
@@ -50,7 +50,7 @@ def draw_showers(n_showers: int, rng: np.random.Generator) -> QTable:
     -------
     astropy.table.QTable
         A row for each: ``energy``; ``alt``, ``az`` of its origin; ``core_x``, ``core_y`` on the
-        ground; ``h_first_int``, ``h_max`` over sea level; ``x_max``, the slant depth of the maximum.
+        ground; ``h_first_int``, ``h_max`` over sea level; ``x_max``, its maximum as slant depth.
     """
     direction = POINTING.directional_offset_by(
         rng.uniform(0, 360, n_showers) * u.deg,
@@ -58,7 +58,9 @@ def draw_showers(n_showers: int, rng: np.random.Generator) -> QTable:
     )
     core_distance = CORE_RANGE * np.sqrt(rng.uniform(0, 1, n_showers))
     core_angle = rng.uniform(0, 2 * np.pi, n_showers)
-    energy = 1 / rng.uniform(*(1 / ENERGY_RANGE[::-1]).to_value(1 / u.TeV), n_showers) * u.TeV
+    # With this spectral index the inverse of the energy is uniform.
+    largest, smallest = 1 / ENERGY_RANGE.to_value(u.TeV)
+    energy = 1 / rng.uniform(smallest, largest, n_showers) * u.TeV
     # The mean free path of a photon is 9/7 of a radiation length.
     first_interaction = np.minimum(
         rng.exponential(9 / 7, n_showers) * RADIATION_LENGTH, DEEPEST_FIRST_INTERACTION

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -79,7 +80,7 @@ class Camera:
     @property
     def radius(self) -> float:
         """The radius of a circle in the camera, in m."""
-        return float(self.pixel_y.max() + self.pixel_size / 2)
+        return float(np.max(self.pixel_y)) + self.pixel_size / 2
 
     @property
     def readout_duration(self) -> float:
@@ -92,7 +93,7 @@ class Camera:
         samples_per_pulse = np.sqrt(2 * np.pi) * self.pulse_width / self.sample_width
         return 1 / (self.pulse_height * samples_per_pulse)
 
-    def pulse(self, time: NDArray[np.float64]) -> NDArray[np.float64]:
+    def pulse(self, time: NDArray[Any]) -> NDArray[Any]:
         """The pulse of a photoelectron, of height 1.
 
         Parameters
@@ -198,11 +199,11 @@ def _large() -> TelescopeType:
         pixel_size=pixel_size,
         pixel_area=pixel_size**2 * np.sqrt(3) / 2,
         sample_width=1.0,
-        n_samples=30,
+        n_samples=25,
         pulse_width=1.3,
         pedestal=np.array([400.0, 400.0]),
-        pulse_height=np.array([8.0, 0.5]),
-        noise=np.array([1.2, 0.4]),
+        pulse_height=np.array([10.0, 0.6]),
+        noise=np.array([0.4, 0.15]),
         max_count=(1 << 12) - 1,
     )
     return TelescopeType(
@@ -229,11 +230,11 @@ def _medium() -> TelescopeType:
         pixel_size=pixel_size,
         pixel_area=pixel_size**2,
         sample_width=2.0,
-        n_samples=25,
+        n_samples=20,
         pulse_width=2.5,
         pedestal=np.array([300.0]),
         pulse_height=np.array([4.0]),
-        noise=np.array([0.8]),
+        noise=np.array([0.4]),
         max_count=(1 << 14) - 1,
     )
     return TelescopeType(

@@ -84,7 +84,8 @@ def digitise(
     per_step = np.bincount(row[inside] * n_steps + step[inside], minlength=len(hit) * n_steps)
     pulses = per_step.reshape(len(hit), n_steps) @ response
     counts[:, hit] += camera.pulse_height[:, np.newaxis, np.newaxis] * pulses
-    return np.clip(np.rint(counts), 0, camera.max_count).astype(np.uint16)
+    np.rint(counts, out=counts)
+    return np.clip(counts, 0, camera.max_count, out=counts).astype(np.uint16)
 
 
 @lru_cache(maxsize=8)

@@ -25,6 +25,8 @@ from .telescopes import MAX_TELESCOPES, Telescope, make_array
 
 __all__ = ["write_toy_data"]
 
+# So that their numbers have 4 bytes.
+MAX_EVENTS = 1_000_000
 RUN = 1
 # 2025-01-01; between events, in ns.
 START = 1735689600
@@ -50,11 +52,11 @@ def write_toy_data(
     path : str or path-like
         The file, which is replaced if it is there; ``.simtel``, ``.simtel.gz`` or ``.simtel.zst``.
     n_events : int
-        How many events, besides those of calibrations.
+        How many events, 1 to 1000000, besides those of calibrations.
     n_telescopes : int
         How many telescopes, 1 to 99.
     seed : int
-        What the random numbers are made of.
+        What the random numbers are made of, 0 or more.
 
     Raises
     ------
@@ -63,12 +65,12 @@ def write_toy_data(
     OSError
         If the file cannot be written.
     """
-    if n_events < 1:
-        raise ValueError(f"events: {n_events} is too few; there has to be 1 at least")
+    if not 1 <= n_events <= MAX_EVENTS:
+        raise ValueError(f"events: {n_events} is not one of 1 to {MAX_EVENTS}")
     if not 1 <= n_telescopes <= MAX_TELESCOPES:
         raise ValueError(f"telescopes: {n_telescopes} is not one of 1 to {MAX_TELESCOPES}")
     if seed < 0:
-        raise ValueError(f"seed: {seed} is negative; it has to be 0 or more")
+        raise ValueError(f"seed: {seed} is negative")
     with open_output(Path(path)) as file:
         for each in _objects(n_events, n_telescopes, seed):
             file.write(SYNC_MARKER + each)
