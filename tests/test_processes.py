@@ -475,6 +475,41 @@ def test_another_executor_on_the_command_line(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+UNREADABLE = """
+import logging
+from ctapipe.pipeline import run
+
+class CannotBeLoaded:
+    def __reduce__(self):
+        return (int, ("no number",))
+
+class Endless:
+    def run(self):
+        while True:
+            yield 1
+
+class Stage:
+    def run(self, number):
+        logging.getLogger("ctapipe.pipeline").warning("!", extra={"what": CannotBeLoaded()})
+
+class Consumer:
+    def run(self, message):
+        pass
+
+run([Endless, Stage, Consumer], executor="processes")
+"""
+
+
+def test_what_a_process_says_that_cannot_be_read_ends_the_run(tmp_path):
+    (tmp_path / "unreadable.py").write_text(UNREADABLE)
+    result = start(tmp_path, "unreadable.py")
+    assert result.returncode == 1
+    assert "StepError: step 'Stage' cannot go on: worker processes can no longer be watched: " in (
+        result.stderr
+    )
+    assert "no number" in result.stderr
+
+
 # ------------------------------------------------------- interrupted, and killed
 
 SCRIPT = """
