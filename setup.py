@@ -11,6 +11,9 @@ PACKAGE = "ctapipe.pipeline"
 # macOS wants to be told that they may be missing at link time.
 link_args = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 
+# Where shm_open is before glibc 2.34.
+libraries = ["rt"] if sys.platform == "linux" else []
+
 extensions = [
     Extension(
         f"{PACKAGE}.{name}",
@@ -19,6 +22,7 @@ extensions = [
         depends=["src/_clock.pxd", "src/_libzmq.h", "src/_shared.h", "src/_wire.h"],
         extra_compile_args=["-O3"],
         extra_link_args=link_args,
+        libraries=libraries,
     )
     for name in ("_router", "_channel", "_buffers", "_runner", "_shared")
 ]

@@ -17,6 +17,7 @@ from libc.errno cimport errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+from posix.fcntl cimport O_CREAT, O_EXCL, O_RDWR
 from posix.mman cimport (
     MAP_FAILED,
     MAP_NORESERVE,
@@ -26,6 +27,8 @@ from posix.mman cimport (
     PROT_WRITE,
     mmap,
     munmap,
+    shm_open,
+    shm_unlink,
 )
 from posix.types cimport pid_t
 from posix.unistd cimport close, getpid
@@ -79,10 +82,10 @@ def anonymous_file(uint64_t size):
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("ctapipe-pipeline")
     else:
-        from _posixshmem import shm_open, shm_unlink
-
-        name = f"/ctapipe-{secrets.token_hex(8)}"
-        fd = shm_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode=0o600)
+        name = f"/ctapipe-{secrets.token_hex(8)}".encode()
+        fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0o600)
+        if fd < 0:
+            raise OSError(errno, os.strerror(errno))
         shm_unlink(name)
     try:
         os.ftruncate(fd, size)

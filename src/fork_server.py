@@ -13,12 +13,14 @@ import importlib
 import os
 import pickle
 import signal
+import socket
 import sys
 import traceback
+from collections.abc import Iterable
 from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import recv_handle
 from typing import Any
 
+from .descriptor_socket import receive_descriptor
 from .fork_server_client import INTERRUPTS
 
 __all__ = ["serve"]
@@ -28,7 +30,7 @@ __all__ = ["serve"]
 NICENESS = 5
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, descriptors: socket.socket) -> None:
     """Fork a worker process whenever the main process asks for one.
 
     Parameters
@@ -36,9 +38,11 @@ def serve(connection: Connection) -> None:
     connection : multiprocessing.connection.Connection
         To the main process. It first sends the path of modules, the command line and the
         modules to import; when it knows it, what worker processes are to be made of,
-        pickled, and a handle of the shared memory; then, for each worker, its index and
-        endpoint, and a handle of its own connection. It is told of every process that has
-        started or ended.
+        pickled; then, for each worker, its index and endpoint. It is told of every process
+        that has started or ended, and why this one cannot go on.
+    descriptors : socket.socket
+        From the main process. The first file descriptor is that of the shared memory; then
+        one comes before each worker's index, of that worker's own connection.
     """
     # The main process decides what an interrupt means, and ends the workers.
     for number in INTERRUPTS:
@@ -47,6 +51,7 @@ def serve(connection: Connection) -> None:
     # What modules make stays, in the workers too: a third of the time to import ctapipe would
     # go into looking for what does not.
     gc.disable()
+    indices: dict[int, int] = {}
     try:
         sys.path[:], sys.argv[:], modules = connection.recv()
         for module in modules:
@@ -54,39 +59,48 @@ def serve(connection: Connection) -> None:
             with contextlib.suppress(Exception, SystemExit):
                 importlib.import_module(module)
         setup_bytes = connection.recv_bytes()
-        memory_fd = recv_handle(connection)
+        memory_fd = receive_descriptor(descriptors)
         setup = pickle.loads(setup_bytes)
+        _fork_workers(connection, descriptors, setup, memory_fd, indices)
     except EOFError:
-        return
+        pass
     except BaseException as error:
+        # The main process may have died.
         with contextlib.suppress(OSError):
             connection.send(("failed", "".join(traceback.format_exception_only(error)).strip()))
-        return
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_read, False)
-    os.set_blocking(wake_write, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    indices: dict[int, int] = {}
-    with contextlib.suppress(EOFError, OSError):
-        connection.send(("ready",))
-        while True:
-            ready = wait([connection, wake_read])
-            if wake_read in ready:
-                os.read(wake_read, 4096)
-                _reap(connection, indices)
-            if connection in ready:
-                index, endpoint = connection.recv()
-                handle = recv_handle(connection)
-                pid = os.fork()
-                if pid == 0:
-                    _become_worker(setup, memory_fd, index, endpoint, handle, connection)
-                os.close(handle)
-                indices[pid] = index
-                connection.send(("started", index, pid))
     for pid in indices:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _fork_workers(
+    connection: Connection,
+    descriptors: socket.socket,
+    setup: Any,
+    memory_fd: int,
+    indices: dict[int, int],
+) -> None:
+    """Do so until the main process has gone; ``indices`` are of those that live, by pid."""
+    wake_read, wake_write = socket.socketpair()
+    wake_write.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
+    own = (connection, descriptors, wake_read, wake_write)
+    connection.send(("ready",))
+    while True:
+        ready = wait([connection, wake_read])
+        if wake_read in ready:
+            wake_read.recv(4096)
+            _reap(connection, indices)
+        if connection in ready:
+            index, endpoint = connection.recv()
+            worker_fd = receive_descriptor(descriptors)
+            pid = os.fork()
+            if pid == 0:
+                _become_worker(setup, memory_fd, index, endpoint, worker_fd, own)
+            os.close(worker_fd)
+            indices[pid] = index
+            connection.send(("started", index, pid))
 
 
 def _reap(connection: Connection, indices: dict[int, int]) -> None:
@@ -98,7 +112,12 @@ def _reap(connection: Connection, indices: dict[int, int]) -> None:
 
 
 def _become_worker(
-    setup: Any, memory_fd: int, index: int, endpoint: str, handle: int, of_server: Connection
+    setup: Any,
+    memory_fd: int,
+    index: int,
+    endpoint: str,
+    worker_fd: int,
+    of_server: Iterable[Connection | socket.socket],
 ) -> None:
     status = 1
     try:
@@ -107,8 +126,9 @@ def _become_worker(
         os.nice(NICENESS)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        of_server.close()
-        with Connection(handle) as connection:
+        for end in of_server:
+            end.close()
+        with Connection(worker_fd) as connection:
             setup.run(memory_fd, index, endpoint, connection)
         status = 0
     except BaseException:
@@ -121,7 +141,7 @@ def _become_worker(
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    serve(Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))
     # Nothing is left to do, and to take apart all that was imported takes half a second.
     sys.stdout.flush()
     sys.stderr.flush()

@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import send_handle
+from multiprocessing.connection import Connection, Pipe
 from typing import Self
+
+from .descriptor_socket import send_descriptor
 
 __all__ = ["ForkServerClient"]
 
@@ -38,19 +39,26 @@ class ForkServerClient:
     """
 
     def __init__(self, modules: Iterable[str] = ()) -> None:
-        ours, theirs = socket.socketpair()
-        self.connection = Connection(ours.detach())
+        self.connection, theirs = Pipe()
+        self._descriptors, their_descriptors = socket.socketpair()
+        # The workers' ends of connections that it has not been heard to have taken.
+        self._sent: dict[int, Connection] = {}
         self._is_set_up = False
         # A terminal sends them to all processes; it blocks them until it ignores them.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         try:
-            with theirs:
+            with theirs, their_descriptors:
+                passed = [theirs.fileno(), their_descriptors.fileno()]
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "ctapipe.pipeline.fork_server", str(theirs.fileno())],
+                    [sys.executable, "-m", "ctapipe.pipeline.fork_server", *map(str, passed)],
                     stdin=subprocess.DEVNULL,
                     env={**dict.fromkeys(THREAD_COUNTS, "1"), **os.environ},
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=passed,
                 )
+        except BaseException:
+            self.connection.close()
+            self._descriptors.close()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         with contextlib.suppress(OSError):
@@ -74,8 +82,8 @@ class ForkServerClient:
         """
         self._is_set_up = True
         with contextlib.suppress(OSError):
+            send_descriptor(self._descriptors, memory_fd)
             self.connection.send_bytes(setup)
-            send_handle(self.connection, memory_fd, None)
 
     def fork(self, index: int, endpoint: str) -> Connection:
         """Let it fork a worker process.
@@ -92,11 +100,22 @@ class ForkServerClient:
         multiprocessing.connection.Connection
             To the new process.
         """
-        ours, theirs = socket.socketpair()
-        with theirs, contextlib.suppress(OSError):
+        ours, self._sent[index] = Pipe()
+        with contextlib.suppress(OSError):
+            # First, so that it never waits for a descriptor that does not come.
+            send_descriptor(self._descriptors, self._sent[index].fileno())
             self.connection.send((index, endpoint))
-            send_handle(self.connection, theirs.fileno(), None)
-        return Connection(ours.detach())
+        return ours
+
+    def started(self, index: int) -> None:
+        """Take note that it has forked a worker.
+
+        Parameters
+        ----------
+        index : int
+            Which one.
+        """
+        self._sent.pop(index).close()
 
     def close(self) -> None:
         """End it, and the processes that it has forked."""
@@ -104,4 +123,7 @@ class ForkServerClient:
             # It may be in the middle of an import.
             self._process.kill()
         self.connection.close()
+        self._descriptors.close()
+        for connection in self._sent.values():
+            connection.close()
         self._process.wait()

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
@@ -246,10 +247,14 @@ class WorkerProcesses:
                     self._read_server()
                 if self._stop_read in ready:
                     self._stop_read.recv_bytes()
-        except EOFError:
+        except (EOFError, ConnectionError):
             if self._stop_write.closed:
                 return
-        self._lose_server()
+            self._give_all_up("the process that they are forked from has died")
+        except Exception as error:
+            # Nobody else hears what they say: without an end, the run would wait for ever.
+            what = "".join(traceback.format_exception_only(error)).strip()
+            self._give_all_up(f"worker processes can no longer be watched: {what}")
 
     def _read_server(self) -> None:
         kind, *what = self._fork_server.connection.recv()
@@ -260,6 +265,7 @@ class WorkerProcesses:
             self._ready.set()
         elif kind == "started":
             index, pid = what
+            self._fork_server.started(index)
             self._of(index).pid = pid
             if self._is_aborted:
                 self.abort()
@@ -342,9 +348,9 @@ class WorkerProcesses:
         self._on_error(error)
         self._router.discard()
 
-    def _lose_server(self) -> None:
-        """Without it no process can be started, and nobody hears of those that end."""
-        self._error = self._error or "the process that they are forked from has died"
+    def _give_all_up(self, why: str) -> None:
+        """No process can be started any more, and nobody hears of those that end."""
+        self._error = self._error or why
         self._ready.set()
         self._is_aborted = True
         for worker in self._workers:

@@ -1,13 +1,19 @@
-"""What is installed: the wheel and the source distribution."""
+"""What is installed: the wheel, the source distribution, and what they depend on."""
 
+import ast
+import importlib.metadata
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 LEFT_OUT = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*.so", "_build")
 
@@ -57,3 +63,92 @@ def test_the_source_distribution_holds_what_a_build_needs(distributions):
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGES.md"} <= files
     assert {"src/_router.pyx", "src/_libzmq.h", "src/_wire.pxd"} <= files
     assert {"tests/conftest.py", "examples/hessio.json"} <= files
+
+
+@pytest.fixture(scope="module")
+def pyproject():
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip("not in a checkout")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def names(requirements):
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def imported(path):
+    """The modules that a file imports, anywhere in it, with their lines."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module, node.lineno
+
+
+# What is imported only by files that say so when it is missing, and what it is an extra for.
+EXTRAS = {"gui": "gui/*.py", "eventio": "algorithms/_simtel.py"}
+
+
+def test_what_is_imported_is_declared(pyproject):
+    providers = importlib.metadata.packages_distributions()
+    project = pyproject["project"]
+    undeclared, n_files = [], 0
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        n_files += 1
+        declared = names(project["dependencies"])
+        for extra, pattern in EXTRAS.items():
+            if path.match(f"src/{pattern}"):
+                declared |= names(project["optional-dependencies"][extra])
+        for module, line in imported(path):
+            top = module.partition(".")[0]
+            if top in sys.stdlib_module_names or f"{module}.".startswith("ctapipe.pipeline."):
+                continue
+            # All of ctapipe is one distribution, also where this one is installed beside it.
+            of = ["ctapipe"] if top == "ctapipe" else providers.get(top, [])
+            if not declared.intersection(map(canonicalize_name, of)):
+                undeclared.append(f"{path.relative_to(ROOT)}, line {line}: {module}")
+    assert n_files > 50
+    assert not undeclared
+
+
+def test_nothing_is_declared_that_is_not_imported(pyproject):
+    providers = importlib.metadata.packages_distributions()
+    tops = {
+        module.partition(".")[0]
+        for path in (ROOT / "src").rglob("*.py")
+        for module, _ in imported(path)
+    }
+    used = {canonicalize_name(name) for top in tops for name in providers.get(top, [top])}
+    project = pyproject["project"]
+    declared = names(project["dependencies"])
+    for extra in EXTRAS:
+        declared |= names(project["optional-dependencies"][extra])
+    assert declared <= used
+
+
+def test_why_each_dependency_is_there_is_said(pyproject):
+    text = (ROOT / "docs" / "developing.rst").read_text(encoding="utf-8")
+    table = text.partition("Dependencies\n============")[2].partition("\n=====")[0]
+    project = pyproject["project"]
+    declared = names(project["dependencies"])
+    for extra in EXTRAS:
+        declared |= names(project["optional-dependencies"][extra])
+    missing = [name for name in declared if f"* - ``{name}``" not in table]
+    assert not missing
+
+
+def test_the_oldest_versions_are_the_lowest_that_are_allowed(pyproject):
+    if not (ROOT / ".ci").exists():
+        pytest.skip("not in a checkout")
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "oldest_versions.py"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    oldest = dict(line.split("==") for line in done.stdout.splitlines())
+    oldest = {canonicalize_name(name): version for name, version in oldest.items()}
+    requirements = [Requirement(line) for line in pyproject["project"]["dependencies"]]
+    for requirement in requirements:
+        version = oldest[canonicalize_name(requirement.name)]
+        assert version in requirement.specifier
+        assert Version(version) <= Version(importlib.metadata.version(requirement.name))
+    assert {"cython", "setuptools", "eventio", "pyqtgraph", "pyside6-essentials"} <= set(oldest)

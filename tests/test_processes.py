@@ -1,6 +1,7 @@
 """Worker processes: the same pipelines, processes that die, and what is left of them."""
 
 import json
+import linecache
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import textwrap
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -473,6 +475,104 @@ wait_for_the_other()
 def test_another_executor_on_the_command_line(tmp_path):
     result = start_command(tmp_path, "assert not IN_SERVER", "--executor=sequential")
     assert result.returncode == 0, result.stderr
+
+
+FAILING_SCRIPT = """
+import sys
+from ctapipe.pipeline import run
+
+class Numbers:
+    def run(self):
+        yield from range(3)
+
+def check(number):
+    assert number < 2, "too much"  # a line of the script
+
+class Stage:
+    def run(self, number):
+        return [check(n) for n in [number]]  # another one
+
+class Consumer:
+    def run(self, message):
+        pass
+
+run([Numbers, Stage, Consumer], executor="processes")
+"""
+
+
+def test_a_traceback_from_a_process_shows_the_lines_of_a_script(tmp_path):
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING_SCRIPT)
+    result = start(tmp_path, script)
+    assert result.returncode == 1
+    for line, text in enumerate(FAILING_SCRIPT.splitlines(), 1):
+        if "a line" in text or "another one" in text:
+            # What is between them differs between versions of Python.
+            where = result.stderr.partition(f'File "{script}", line {line}, in ')[2]
+            assert where.splitlines()[1].strip() == text.strip()
+
+
+def test_a_traceback_from_a_process_shows_the_lines_of_a_notebook(monkeypatch):
+    """Which only the main process knows: its kernel keeps them for tracebacks."""
+    cell = "class Stage:\n    def run(self, number):\n        return number / 0  # in a cell\n"
+    entry = (len(cell), None, cell.splitlines(keepends=True), "<cell 1>")
+    monkeypatch.setitem(linecache.cache, "<cell 1>", entry)
+    namespace = {"__name__": "__main__"}
+    exec(compile(cell, "<cell 1>", "exec"), namespace)
+    with pytest.raises(StepError) as info:
+        run_processes(numbers(1), namespace["Stage"], collector())
+    last = traceback.extract_tb(info.value.__cause__.__traceback__)[-1]
+    assert (last.filename, last.lineno) == ("<cell 1>", 3)
+    assert last.line == "return number / 0  # in a cell"
+
+
+def test_a_step_whose_code_has_constants_of_any_kind(tmp_path):
+    """As tools leave it behind that rewrite code."""
+
+    def double(self, number):
+        return number * 2
+
+    constants = tuple(Path(tmp_path) if c == 2 else c for c in double.__code__.co_consts)
+    where = type(lambda: 0)(double.__code__.replace(co_consts=constants), {})
+    stage = type("Stage", (), {"run": lambda self, number: where.__code__.co_consts})
+    collect = collector()
+    run_processes(numbers(1), stage, collect)
+    assert collect.received == [constants]
+
+
+UNREADABLE = """
+import logging
+from ctapipe.pipeline import run
+
+class CannotBeLoaded:
+    def __reduce__(self):
+        return (int, ("no number",))
+
+class Endless:
+    def run(self):
+        while True:
+            yield 1
+
+class Stage:
+    def run(self, number):
+        logging.getLogger("ctapipe.pipeline").warning("!", extra={"what": CannotBeLoaded()})
+
+class Consumer:
+    def run(self, message):
+        pass
+
+run([Endless, Stage, Consumer], executor="processes")
+"""
+
+
+def test_what_a_process_says_that_cannot_be_read_ends_the_run(tmp_path):
+    (tmp_path / "unreadable.py").write_text(UNREADABLE)
+    result = start(tmp_path, "unreadable.py")
+    assert result.returncode == 1
+    assert "StepError: step 'Stage' cannot go on: worker processes can no longer be watched: " in (
+        result.stderr
+    )
+    assert "no number" in result.stderr
 
 
 # ------------------------------------------------------- interrupted, and killed

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -51,6 +51,19 @@ def sent(memory, data, arena=0):
     block = memory.arena(arena).put([data])
     memory.mark_sent(block)
     return block
+
+
+@pytest.mark.parametrize("has_memfd", [True, False])
+def test_two_that_have_the_memory_see_the_same(monkeypatch, has_memfd):
+    """Also on macOS, and where Python was built for an old Linux, as by conda."""
+    if not has_memfd:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    with closing(SharedMemory([PAGE])) as memory:
+        assert not os.get_inheritable(memory.fd)
+        with closing(SharedMemory.attach(memory.fd, private=True)) as other:
+            block = memory.arena(0).put([b"seen"])
+            assert other.blocks(0) == memory.blocks(0)
+            assert other.blocks(0)[0][0] == block
 
 
 # ------------------------------------------------------------ against a simple model

@@ -7,7 +7,6 @@ import gc
 import threading
 from typing import Any, ClassVar
 
-import cloudpickle
 from traitlets.config import Config
 
 from .._buffers import BufferPool
@@ -15,6 +14,7 @@ from .._channel import Channel
 from .._router import Router
 from .._shared import SharedMemory
 from ..bodies import Bodies
+from ..by_value import dump_by_value
 from ..chains import ChainCounts, join_chain
 from ..errors import ConfigurationError, StepError
 from ..fork_server_client import ForkServerClient
@@ -332,7 +332,7 @@ class Parallel(Executor):
             log_level=self.log.getEffectiveLevel(),
         )
         try:
-            pickled = cloudpickle.dumps(setup)
+            pickled = dump_by_value(setup)
         except Exception as error:
             raise ConfigurationError(
                 [
