@@ -151,6 +151,7 @@ class TestSameFile:
         assert_same_file(pipeline(MONO, *options), one)
 
     @pytest.mark.full
+    @pytest.mark.timeout(1800)
     @pytest.mark.parametrize("nb_process", [1, 2, 4])
     @pytest.mark.parametrize("kind", ["dl1 with images", "dl1 without images", "dl2"])
     @pytest.mark.parametrize("name", ["lst_mono_500.simtel.zst", STEREO])

@@ -121,6 +121,7 @@ ALL_COMMANDS = [
 ]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page, tmp_path, monkeypatch, request):
     directory = tmp_path / "checkout"
