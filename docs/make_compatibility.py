@@ -20,7 +20,8 @@ def row(report):
     n_failed += int(suite.get("errors"))
     passed = int(suite.get("tests")) - skipped - n_failed
     return (
-        *(properties[name] for name in (*VERSIONS, "System")),
+        # Nothing is noted if no test could be run.
+        *(properties.get(name, "?") for name in (*VERSIONS, "System")),
         *(str(count) for count in (passed, n_failed, skipped)),
         f"{float(suite.get('time')):.0f} s",
         suite.get("timestamp").partition("T")[0],
