@@ -23,6 +23,11 @@ def pytest_configure(config):
     config.option.benchmark_quiet = True
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture
 def size(request):
     """Chooses a number of messages: ``size(short, long)``."""

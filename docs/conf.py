@@ -24,7 +24,7 @@ html_copy_source = False
 html_theme_options = {
     "logo": {"text": project},
     "navbar_align": "left",
-    "header_links_before_dropdown": 8,
+    "header_links_before_dropdown": 9,
     "navbar_end": ["theme-switcher"],
     "show_prev_next": True,
     "footer_start": [],

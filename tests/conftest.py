@@ -3,10 +3,12 @@
 import importlib
 import io
 import os
+import platform
 import subprocess
 import sys
 import threading
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,15 @@ def pytest_ignore_collect(collection_path):
 def pytest_report_header():
     """Say that they are left out."""
     return NO_QT or None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def versions_in_report(record_testsuite_property):
+    """What docs/make_compatibility.py has to know of a run."""
+    record_testsuite_property("Python", platform.python_version())
+    for package in ("ctapipe", "NumPy", "pyzmq"):
+        record_testsuite_property(package, metadata.version(package))
+    record_testsuite_property("System", f"{platform.system()} {platform.machine()}")
 
 
 @pytest.fixture

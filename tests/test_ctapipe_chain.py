@@ -105,6 +105,7 @@ class TestSameFile:
         assert_same_file(pipeline(toy_files.mono, *options), one)
 
     @pytest.mark.full
+    @pytest.mark.timeout(1800)
     @pytest.mark.parametrize("nb_process", [1, 2, 4])
     @pytest.mark.parametrize("kind", ["dl1 with images", "dl1 without images", "dl2"])
     @pytest.mark.parametrize("name", ["many", "stereo"])

@@ -314,6 +314,7 @@ def test_a_message_that_kills_every_process_is_given_up(retries):
         run_processes(numbers(), {"class": Poison, "nb_process": 2}, collector(), retries=retries)
 
 
+@pytest.mark.timeout(150)
 def test_every_message_once_whoever_is_killed():
     soak = Path(__file__).with_name("soak.py")
     command = [sys.executable, soak, "--messages=20000", "--pause=0.05"]

@@ -167,6 +167,7 @@ class Pass:
         return message
 
 
+@pytest.mark.timeout(300)
 def test_no_reference_is_lost_or_doubled_over_a_million_messages():
     assert count_after(Pass, 1_000_000) == (0, None)
 

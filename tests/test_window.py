@@ -16,7 +16,7 @@ from ctapipe.pipeline.gui.palette import DARK, LIGHT, colours_of
 from ctapipe.pipeline.gui.receiver import Receiver
 from ctapipe.pipeline.gui.window import Window
 
-WAIT_MS = 60_000
+WAIT_MS = 45_000
 
 STEPS = """
 import os

@@ -27,7 +27,7 @@ from ctapipe.pipeline.gui.receiver import MOST_FRAME_BYTES, Receiver
 from ctapipe.pipeline.gui.snapshot import BadSnapshot, read_snapshot
 from ctapipe.pipeline.gui.window import Window
 
-WAIT_MS = 60_000
+WAIT_MS = 45_000
 LOG = logging.getLogger("ctapipe.window")
 
 
