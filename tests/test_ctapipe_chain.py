@@ -15,6 +15,8 @@ from hdf5 import assert_same_file, n_rows
 
 from ctapipe.pipeline import run
 
+# The first test compiles what ctapipe has for Numba.
+pytestmark = pytest.mark.timeout(180)
 TRIGGER = "/dl1/event/subarray/trigger"
 
 KINDS = {

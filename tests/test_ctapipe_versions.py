@@ -26,6 +26,8 @@ from ctapipe.pipeline import run
 from ctapipe.pipeline.algorithms._ctapipe import eventio_internals, internals
 from ctapipe.pipeline.algorithms._ctapipe.processing import ProcessingStep
 
+# The first test compiles what ctapipe has for Numba.
+pytestmark = pytest.mark.timeout(180)
 VERSION = internals.release(ctapipe.__version__)
 ALGORITHMS = Path(inspect.getfile(internals)).parents[1]
 FENCED = (internals, eventio_internals)
