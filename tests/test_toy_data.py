@@ -25,7 +25,6 @@ from conftest import ROOT
 from ctapipe.containers import EventType
 from ctapipe.core import Provenance, run_tool
 from ctapipe.image import hillas_parameters
-from ctapipe.instrument import FocalLengthKind
 from ctapipe.io import EventSource, TableLoader, read_table
 from ctapipe.tools.process import ProcessorTool
 from eventio import EventIOFile, SimTelFile
@@ -47,7 +46,7 @@ from ctapipe.pipeline.toy_data.container import (
 from ctapipe.pipeline.toy_data.events import draw_calibration_events, draw_events, simulate
 from ctapipe.pipeline.toy_data.telescopes import make_array
 
-N_EVENTS, N_TELESCOPES, SEED = 60, 4, 1
+N_EVENTS, N_TELESCOPES, SEED = 40, 4, 1
 N_CALIBRATION_EVENTS = 6
 # What eventio raises.
 INCOMPLETE = (EOFError, IndexError, ValueError, struct.error)
@@ -210,12 +209,12 @@ def test_images_are_where_the_geometry_says(read, generated):
         for telescope_id, simulated in event.simulation.tel.items():
             image = generated.simulation.images[telescope_id - 1][index]
             camera = generated.array[telescope_id - 1].type.camera
-            if np.hypot(image["x"], image["y"]) > 0.6 * camera.radius * u.m:
+            if np.hypot(image["x"], image["y"]) + 3 * image["length"] > camera.radius * u.m:
                 # Some of it is outside the camera.
                 continue
             n_images += 1
             n = simulated.true_image.sum()
-            assert n == pytest.approx(image["intensity"], rel=0.1, abs=30)
+            assert n == pytest.approx(image["intensity"], abs=4 * np.sqrt(n))
             geometry = read.subarray.tel[telescope_id].camera.geometry
             hillas = hillas_parameters(geometry, simulated.true_image)
             error = 4 * image["length"] / np.sqrt(n)
@@ -242,9 +241,10 @@ def test_telescopes(read, generated):
         np.testing.assert_array_equal(position, telescope.position)
         kind, camera = telescope.type, telescope.type.camera
         optics, geometry = description.optics, description.camera.geometry
-        effective = optics.effective_focal_length.to_value("m")
-        assert effective == pytest.approx(kind.effective_focal_length)
-        assert geometry.frame.focal_length == optics.get_focal_length(FocalLengthKind.EFFECTIVE)
+        for focal_length in (optics.effective_focal_length, geometry.frame.focal_length):
+            assert focal_length.to_value("m") == pytest.approx(kind.effective_focal_length)
+        nominal = optics.equivalent_focal_length.to_value("m")
+        assert nominal == pytest.approx(kind.focal_length)
         assert optics.mirror_area.to_value("m2") == pytest.approx(kind.mirror_area)
         assert optics.n_mirror_tiles == kind.n_mirror_tiles
         for name in ("pix_x", "pix_y", "pix_area"):
@@ -407,12 +407,13 @@ def test_number_of_telescopes(n_telescopes, tmp_path):
     assert all(len(event) >= min(2, n_telescopes) for event in events)
 
 
-def test_most_telescopes(tmp_path):
+def test_many_telescopes(tmp_path):
+    """More than there are bits in a pattern of telescopes."""
     path = tmp_path / "toy.simtel"
-    write_toy_data(path, 1, 99)
+    write_toy_data(path, 1, 36)
     with EventSource(path) as source:
         (event,) = source
-    assert len(source.subarray) == 99
+    assert len(source.subarray) == 36
     assert set(event.r0.tel) == set(event.trigger.tels_with_trigger)
     assert max(event.r0.tel) > 31
 
