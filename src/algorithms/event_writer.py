@@ -42,8 +42,8 @@ class EventWriter(ProcessingStep):
         if unexpected:
             self.log.warning(
                 "%s: events are parsed and written by ctapipe's own reader and writer in the main "
-                "process, and the time gradient is fitted twice: the file is the same, but two "
-                "to five processes are all that is of use; a newer ctapipe.pipeline may know it",
+                "process, and the time gradient is fitted twice: the file is the same, but more than "
+                "two or three worker processes are of no use; a newer ctapipe.pipeline may know it",
                 "; ".join(unexpected),
             )
         else:
