@@ -121,7 +121,8 @@ ALL_COMMANDS = [
 ]
 
 
-@pytest.mark.timeout(300)
+# Each of its shell blocks has a limit of its own.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page, tmp_path, monkeypatch, request):
     directory = tmp_path / "checkout"
