@@ -23,7 +23,7 @@ from ctapipe.pipeline.fork_server_client import THREAD_COUNTS
 __all__ = ["command", "event_loop"]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-# The files were simulated without the effective focal length.
+# So that files without the effective focal length can be measured, too.
 FILES = {"SimTelEventSource": {"focal_length_choice": "EQUIVALENT"}}
 
 

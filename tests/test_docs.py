@@ -10,9 +10,8 @@ Each page is run from top to bottom, in a directory of its own, as a reader woul
 - Any other ``python`` block is a cell of a notebook that the page shares, and a ``pycon`` block
   (``>>>``) is a doctest in it.
 
-The directory stands for a checkout: ``examples/`` is in it, the telescope files are in
-``../shared/data``. Commands that install or check the project are not run here, because CI does:
-they have to be the ones in ``.ci/run``.
+The directory stands for a checkout: ``examples/`` is in it. Commands that install or check the
+project are not run here, because CI does: they have to be the ones in ``.ci/run``.
 """
 
 import dataclasses
@@ -52,7 +51,6 @@ CHECKS = {
 WINDOW = re.compile(r"ctapipe-guipipe(?!.*--help)")
 CLOSE_WINDOW = "timeout --preserve-status -s INT 8 {}; s=$?; test $s = 130 -o $s = 0"
 FILES = ("python", "json", "yaml", "toml")
-TELESCOPE_FILES = "../shared/data"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,20 +122,10 @@ ALL_COMMANDS = [
 # Each of its shell blocks has a limit of its own.
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_page(page, tmp_path, monkeypatch, request):
+def test_page(page, tmp_path, monkeypatch):
     directory = tmp_path / "checkout"
     directory.mkdir()
     (directory / "examples").symlink_to(ROOT / "examples")
-    try:
-        data = request.getfixturevalue("data_path")
-    except pytest.skip.Exception as reason:
-        data = None
-        no_data = str(reason)
-    else:
-        (tmp_path / "shared").mkdir()
-        (tmp_path / TELESCOPE_FILES.removeprefix("../")).symlink_to(data)
-    left_out = False
-
     notebook = types.ModuleType(f"notebook_of_{page.stem}")
     monkeypatch.setitem(sys.modules, notebook.__name__, notebook)
     monkeypatch.syspath_prepend(directory)
@@ -147,10 +135,7 @@ def test_page(page, tmp_path, monkeypatch, request):
             if block.caption:
                 Path(block.caption).write_text(block.text, encoding="utf-8")
             elif block.language in ("console", "sh"):
-                if TELESCOPE_FILES in block.text and data is None:
-                    left_out = True
-                else:
-                    type_into_shell(block)
+                type_into_shell(block)
             elif block.language == "python":
                 code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
                 exec(code, vars(notebook))
@@ -160,8 +145,6 @@ def test_page(page, tmp_path, monkeypatch, request):
         for name, module in list(sys.modules.items()):
             if str(getattr(module, "__file__", "")).startswith(str(directory)):
                 del sys.modules[name]
-    if left_out:
-        pytest.skip(f"the commands with telescope data: {no_data}")
 
 
 def type_into_shell(block):
