@@ -232,7 +232,7 @@ def test_telescopes(read, generated):
     assert read.subarray.name == "ToyArray"
     assert [str(read.subarray.tel[n]) for n in (1, 2, 3, 4)] == [
         "LST_LST_LSTCam",
-        "MST_ToyMST_ToyCam",
+        "MST_ToyMST_ToyNectarCam",
     ] * 2
     assert read.subarray.reference_location.geodetic.height.to_value("m") == pytest.approx(2150)
     for telescope in generated.array:

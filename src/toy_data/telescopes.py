@@ -223,7 +223,8 @@ def _medium() -> TelescopeType:
     place = (np.arange(side) - (side - 1) / 2) * pixel_size
     x, y = (each.ravel() for each in np.meshgrid(place, place))
     camera = Camera(
-        name="ToyCam",
+        # The pattern MST*NectarCam of the configurations of ctapipe-quickstart includes it.
+        name="ToyNectarCam",
         pixel_shape=SQUARE,
         pixel_x=x,
         pixel_y=y,
