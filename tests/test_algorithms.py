@@ -214,36 +214,33 @@ def read_options(path, **options):
 
 
 class TestHessioReader:
-    def test_sends_every_event(self, data_path):
-        path = data_path / "lst_mono_10.simtel.gz"
+    def test_sends_every_event(self, files):
+        events = run_steps(HessioReader, **read_options(files.mono))
 
-        events = run_steps(HessioReader, **read_options(path))
-
-        with EventSource(path, focal_length_choice="EQUIVALENT") as source:
+        assert len(events) == 10
+        with EventSource(files.mono, focal_length_choice="EQUIVALENT") as source:
             for event, expected in zip(events, source, strict=True):
                 assert event.index.event_id == expected.index.event_id
                 np.testing.assert_array_equal(event.r1.tel[1].waveform, expected.r1.tel[1].waveform)
 
-    def test_max_events(self, data_path):
-        path = data_path / "lst_mono_10.simtel.gz"
+    def test_max_events(self, toy_files):
+        assert len(run_steps(HessioReader, **read_options(toy_files.mono, max_events=3))) == 3
 
-        assert len(run_steps(HessioReader, **read_options(path, max_events=3))) == 3
+    def test_event_source_has_its_own_options(self, toy_files):
+        options = {"max_events": 4, "allowed_tels": [1, 2]}
 
-    def test_event_source_has_its_own_options(self, data_path):
-        path = data_path / "stereo_100.simtel.zst"
+        events = run_steps(HessioReader, EventSource=options, **read_options(toy_files.stereo))
 
-        events = run_steps(
-            HessioReader,
-            EventSource={"max_events": 2, "allowed_tels": [1, 5]},
-            **read_options(path),
-        )
+        with EventSource(toy_files.stereo, **options) as source:
+            expected = [list(event.trigger.tels_with_trigger) for event in source]
+        assert [list(event.trigger.tels_with_trigger) for event in events] == expected
+        assert len(expected) == 4
+        assert {tel_id for tel_ids in expected for tel_id in tel_ids} == {1, 2}
 
-        assert [list(event.trigger.tels_with_trigger) for event in events] == [[1, 5], [1, 5]]
+    def test_finds_a_dataset_by_name(self, toy_files, monkeypatch):
+        monkeypatch.setenv("CTAPIPE_SVC_PATH", str(toy_files.mono.parent))
 
-    def test_finds_a_dataset_by_name(self, data_path, monkeypatch):
-        monkeypatch.setenv("CTAPIPE_SVC_PATH", str(data_path))
-
-        events = run_steps(HessioReader, **read_options("lst_mono_10.simtel.gz", max_events=1))
+        events = run_steps(HessioReader, **read_options(toy_files.mono.name, max_events=1))
 
         assert len(events) == 1
 
@@ -277,18 +274,19 @@ class TestHessioReader:
 
 
 class TestSimTelArrayReader:
-    def test_sends_every_telescope_event(self, data_path):
-        path = data_path / "stereo_100.simtel.zst"
+    def test_sends_every_telescope_event(self, files):
+        path = files.stereo
 
-        messages = run_steps(SimTelArrayReader, **read_options(path, max_events=2))
+        messages = run_steps(SimTelArrayReader, **read_options(path, max_events=3))
 
-        with EventSource(path, focal_length_choice="EQUIVALENT", max_events=2) as source:
+        with EventSource(path, focal_length_choice="EQUIVALENT", max_events=3) as source:
             expected = [
                 (event.index.event_id, tel_id, source.subarray.tel[tel_id], r1.waveform)
                 for event in source
                 for tel_id, r1 in event.r1.tel.items()
             ]
-        assert len(expected) == 14
+        assert len({event_id for event_id, *_ in expected}) == 3
+        assert {telescope.type for _, _, telescope, _ in expected} == {"LST", "MST"}
         for message, (event_id, tel_id, telescope, waveform) in zip(
             messages, expected, strict=True
         ):
@@ -306,12 +304,10 @@ class TestSimTelArrayReader:
         assert_one_line(caught, "--SimTelArrayReader.filename=FILE", f"'{path}'")
 
     @pytest.mark.filterwarnings("ignore::tables.exceptions.UnclosedFileWarning")
-    def test_a_file_without_waveforms(self, data_path, tmp_path):
+    def test_a_file_without_waveforms(self, toy_files, tmp_path):
         path = tmp_path / "triggers.h5"
         with (
-            EventSource(
-                data_path / "hess_mono_1.simtel.zst", focal_length_choice="EQUIVALENT"
-            ) as source,
+            EventSource(toy_files.mono, max_events=1) as source,
             DataWriter(event_source=source, output_path=path, write_dl1_parameters=False) as write,
         ):
             for event in source:
