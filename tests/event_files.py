@@ -14,6 +14,11 @@ HAS_REAL_DATA = (REAL_DATA / "stereo_100.simtel.zst").exists()
 KINDS = ["toy", *(["real"] if HAS_REAL_DATA else [])]
 
 
+def other_real_files():
+    """Real files of other kinds than `EventFiles`."""
+    return [*REAL_DATA.resolve().glob("hess_mono_1.simtel.zst")] if HAS_REAL_DATA else []
+
+
 class EventFiles(NamedTuple):
     """Files of one kind.
 

@@ -10,7 +10,7 @@ HEADER = struct.Struct("<IiI")
 LENGTH = (1 << 30) - 1
 ONLY_SUBOBJECTS = 1 << 30
 
-CAMERA_MONITORING, LASER_CALIBRATION = 2022, 2023
+LASER_CALIBRATION = 2023
 MC_SHOWER, MC_EVENT, TELESCOPE_DATA, PHOTOELECTRON_SUM, ARRAY_EVENT = 2020, 2021, 1204, 2026, 2010
 CALIBRATION_EVENT = 2028
 
@@ -39,11 +39,11 @@ def read_file(path, size):
         data = stream.read(size)
     objects = []
     end = 0
-    while end + len(SYNC) + HEADER.size <= size:
+    while end + len(SYNC) + HEADER.size <= len(data):
         type_field, id_, length = HEADER.unpack_from(data, end + len(SYNC))
         begin = end + len(SYNC) + HEADER.size
         end = begin + (length & LENGTH)
-        if end <= size:
+        if end <= len(data):
             objects.append(FileObject(type_field, id_, length & ~LENGTH, data[begin:end]))
     return objects
 

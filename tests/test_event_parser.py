@@ -6,9 +6,10 @@ from itertools import chain
 import numpy as np
 import pytest
 from ctapipe.io import SimTelEventSource
+from event_files import other_real_files
 from eventio_file import (
     ARRAY_EVENT,
-    CAMERA_MONITORING,
+    CALIBRATION_EVENT,
     LASER_CALIBRATION,
     MC_EVENT,
     MC_SHOWER,
@@ -24,8 +25,6 @@ from events import assert_same
 from ctapipe.pipeline import StepError, run
 
 OF_EVENT = {MC_SHOWER, MC_EVENT, TELESCOPE_DATA, PHOTOELECTRON_SUM, ARRAY_EVENT}
-MONO = "lst_mono_500.simtel.zst"
-STEREO = "stereo_100.simtel.zst"
 
 
 class Collect:
@@ -50,21 +49,19 @@ class Backwards:
 
 
 @pytest.fixture
-def objects(data_path):
+def objects(toy_files):
     """What is before the first event of a file, and its first events."""
-    objects = read_file(data_path / MONO, size=5_000_000)
+    objects = read_file(toy_files.many, size=5_000_000)
     first = next(i for i, o in enumerate(objects) if o.kind == MC_SHOWER)
-    of_array = [o for o in objects[first:] if o.kind in (CAMERA_MONITORING, LASER_CALIBRATION)]
-    events, event = [], []
+    showers, shower = [], []
     for o in objects[first:]:
         if o.kind == MC_SHOWER:
-            event = []
-            events.append(event)
-        if o.kind in OF_EVENT:
-            event.append(o)
-        if len(events) == 7:
-            break
-    return objects[:first] + of_array, events[:6]
+            shower = []
+            showers.append(shower)
+        assert o.kind in OF_EVENT
+        shower.append(o)
+    events = [shower for shower in showers if shower[-1].kind == ARRAY_EVENT]
+    return [o for o in objects[:first] if o.kind != CALIBRATION_EVENT], events[:6]
 
 
 @pytest.fixture
@@ -124,25 +121,32 @@ class TestSameEvents:
     @pytest.mark.parametrize(
         ("name", "options"),
         [
-            ("lst_mono_10.simtel.gz", {}),
-            ("lst_mono_10.simtel.gz", {"back_seekable": True}),
-            ("hess_mono_1.simtel.zst", {}),
-            (STEREO, {"max_events": 3}),
-            (STEREO, {"max_events": 3, "allowed_tels": {1, 2, 5}}),
-            (MONO, {"max_events": 3, "select_gain": False, "override_obs_id": 7}),
+            ("mono", {}),
+            ("mono", {"back_seekable": True}),
+            ("mono", {"skip_calibration_events": False}),
+            ("stereo", {"max_events": 3}),
+            ("stereo", {"max_events": 3, "allowed_tels": {1, 2}}),
+            ("many", {"max_events": 3, "select_gain": False, "override_obs_id": 7}),
         ],
     )
-    def test_of_a_file(self, name, options, data_path):
-        events = expected(data_path / name, **options)
+    def test_of_a_file(self, name, options, files):
+        path = getattr(files, name)
+        events = expected(path, **options)
         assert events
-        assert_all_same(parsed(data_path / name, **options), events)
+        assert_all_same(parsed(path, **options), events)
+
+    @pytest.mark.parametrize("path", other_real_files(), ids=lambda path: path.name)
+    def test_of_another_file(self, path):
+        events = expected(path)
+        assert events
+        assert_all_same(parsed(path), events)
 
     @pytest.mark.parametrize(
         ("executor", "workers"), [("threads", {"nb_thread": 2}), ("processes", {"nb_process": 2})]
     )
-    def test_of_several_workers(self, executor, workers, data_path):
-        found = parsed(data_path / MONO, executor, workers=workers, max_events=12)
-        assert_all_same(found, expected(data_path / MONO, max_events=12))
+    def test_of_several_workers(self, executor, workers, toy_files):
+        found = parsed(toy_files.many, executor, workers=workers, max_events=12)
+        assert_all_same(found, expected(toy_files.many, max_events=12))
 
     def test_of_events_that_did_not_trigger(self, objects, write):
         before, events = objects
@@ -190,7 +194,7 @@ class TestSameEvents:
     def test_of_telescopes_that_change(self, is_backwards, objects, write, monkeypatch):
         before, events = objects
         (calibration,) = (o for o in before if o.kind == LASER_CALIBRATION)
-        factors = np.frombuffer(calibration.payload[12:], "<f4") * np.float32(1.5)
+        factors = np.frombuffer(calibration.payload[12:], "<f4") + np.float32(0.5)
         other = calibration._replace(payload=calibration.payload[:12] + factors.tobytes())
         first, then, last = (chain(*events[i : i + 2]) for i in (0, 2, 4))
         path = write([*before, *first, other, *then, calibration, *last])
