@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctapipe.pipeline import StepError, run
@@ -208,6 +208,7 @@ MESSAGES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_what_arrives_is_what_a_pickle_would_make(message):
     sent, *received = hand_over(message)
