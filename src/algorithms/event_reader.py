@@ -54,7 +54,7 @@ class EventReader(SelectingStep):
         if self.defer_parsing and type(source) is SimTelEventSource and unexpected_of_eventio():
             self.log.warning(
                 "%s: events are parsed where they are read, in the main process, which takes a "
-                "fifth to a third of all the work; a newer ctapipe.pipeline may know it",
+                "fifth to a third of all the work; a newer ctapipe.pipeline may know this version",
                 "; ".join(unexpected_of_eventio()),
             )
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from astropy.table import Table
 from ctapipe.containers import ArrayEventContainer
+from ctapipe.core import Container
 from ctapipe.image import ImageProcessor
 from ctapipe.io import DataWriter, write_table
 from ctapipe.io.hdf5dataformat import DL1_IMAGE_STATISTICS_TABLE, DL2_EVENT_STATISTICS_GROUP
@@ -42,8 +43,9 @@ class EventWriter(ProcessingStep):
         if unexpected:
             self.log.warning(
                 "%s: events are parsed and written by ctapipe's own reader and writer in the main "
-                "process, and the time gradient is fitted twice: the file is the same, but more than "
-                "two or three worker processes are of no use; a newer ctapipe.pipeline may know it",
+                "process, and the time gradient is fitted twice: the file is the same, but no more "
+                "than two or three worker processes are of use; a newer ctapipe.pipeline may know "
+                "this version",
                 "; ".join(unexpected),
             )
         else:
@@ -65,9 +67,7 @@ class EventWriter(ProcessingStep):
         fitted = self._fit_times(event.meta)
         self._statistics.add(event.meta)
         if self._write_rows is None:
-            for tel_id, timing in fitted.items():
-                event.dl1.tel[tel_id].parameters.timing = timing
-            self._write(event)
+            self._write_whole(event, fitted)
             return
         rows = event if isinstance(event, EventRows) else self._make_rows(event)
         tables = {
@@ -76,6 +76,11 @@ class EventWriter(ProcessingStep):
         }
         self._write_rows(rows, tables)
         internals.count_event(self._write)
+
+    def _write_whole(self, event: ArrayEventContainer, fitted: dict[int, Container]) -> None:
+        for tel_id, timing in fitted.items():
+            event.dl1.tel[tel_id].parameters.timing = timing
+        self._write(event)
 
     def finish(self) -> None:
         """Write what is known only at the end, and close the file."""

@@ -183,6 +183,8 @@ class DataWriterWithoutFile(DataWriter):
     It has the options of `ctapipe.io.DataWriter`.
     """
 
+    _writer: Any
+
     def table_writer(self, made: HDF5TableWriter) -> Any:
         """What is written to, made of ctapipe's, which is closed."""
         raise NotImplementedError

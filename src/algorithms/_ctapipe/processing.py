@@ -81,7 +81,7 @@ class ProcessorTool(Component):
     def __init__(self, config: Config, event_source: EventSource | None = None) -> None:
         _check_options(config)
         super().__init__(config=config)
-        self.event_source = event_source
+        self.event_source: Any = event_source
         # Its options only: to make one creates the file.
         self.write = DataWriter.__new__(DataWriter)
         Component.__init__(self.write, parent=self)

@@ -158,7 +158,7 @@ class TimingFits:
     """Fits the time gradients of all images in the order of the events."""
 
     def __init__(self) -> None:
-        bit_generator = SHARED_RNG.bit_generator
+        bit_generator: Any = SHARED_RNG.bit_generator
         # As the stream of a process that has not fitted anything.
         self._rng = np.random.Generator(type(bit_generator)(bit_generator.seed_seq))
 
