@@ -124,7 +124,6 @@ class TestSameFile:
         assert_same_file(pipeline(events, *options, example=path), expected)
 
     def test_muons(self, toy_files, process, pipeline):
-        pytest.importorskip("iminuit")
         options = ["--write-muon-parameters", "--no-write-images"]
         expected = process(toy_files.mono, *options)
         assert_same_file(pipeline(toy_files.mono, "--executor=sequential", *options), expected)

@@ -372,7 +372,6 @@ class TestOptionsToCome:
 def test_a_reconstructor_without_its_atmosphere_is_a_mistake_of_the_configuration(
     toy_files, command, examples, monkeypatch, tmp_path
 ):
-    pytest.importorskip("iminuit")
     # A file of an older sim_telarray has no profile.
     from ctapipe.io import SimTelEventSource
 
