@@ -43,9 +43,9 @@ class EventWriter(ProcessingStep):
         if unexpected:
             self.log.warning(
                 "%s: events are parsed and written by ctapipe's own reader and writer in the main "
-                "process, and the time gradient is fitted twice: the file is the same, but takes 1.2 "
-                "to 1.5 times as long with two worker processes, and more than three are of no use; "
-                "a newer ctapipe.pipeline may know this version",
+                "process, and the time gradient is fitted twice: the file is the same, but takes "
+                "1.2 to 1.5 times as long with two worker processes, and more than three are of no "
+                "use; a newer ctapipe.pipeline may know this version",
                 "; ".join(unexpected),
             )
         else:
