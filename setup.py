@@ -3,11 +3,22 @@
 import sys
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 PACKAGE = "ctapipe.pipeline"
 
-# libzmq's functions are found when the modules are imported (see src/_libzmq.py);
+MODULES = (
+    "_router",
+    "transport/_buffers",
+    "transport/_channel",
+    "transport/_shared",
+    "workers/_runner",
+)
+
+# Where headers, of C and of Cython, are looked for.
+INCLUDE = ["src", "src/native", "src/transport"]
+
+# libzmq's functions are found when the modules are imported (see src/native/libzmq_symbols.py);
 # macOS wants to be told that they may be missing at link time.
 link_args = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 
@@ -16,28 +27,24 @@ libraries = ["rt"] if sys.platform == "linux" else []
 
 extensions = [
     Extension(
-        f"{PACKAGE}.{name}",
-        [f"src/{name}.pyx"],
-        include_dirs=["src"],
-        depends=["src/_clock.pxd", "src/_libzmq.h", "src/_shared.h", "src/_wire.h"],
+        f"{PACKAGE}.{module.replace('/', '.')}",
+        [f"src/{module}.pyx"],
+        include_dirs=INCLUDE,
+        depends=[
+            *("src/native/_clock.pxd", "src/native/_libzmq.h"),
+            *("src/transport/_shared.h", "src/transport/_wire.h"),
+        ],
         extra_compile_args=["-O3"],
         extra_link_args=link_args,
         libraries=libraries,
     )
-    for name in ("_router", "_channel", "_buffers", "_runner", "_shared")
+    for module in MODULES
 ]
 
 setup(
-    packages=[
-        PACKAGE,
-        f"{PACKAGE}.algorithms",
-        f"{PACKAGE}.algorithms._ctapipe",
-        f"{PACKAGE}.executors",
-        f"{PACKAGE}.gui",
-        f"{PACKAGE}.toy_data",
-    ],
+    packages=[PACKAGE, *(f"{PACKAGE}.{folder}" for folder in find_packages("src"))],
     package_dir={PACKAGE: "src"},
-    package_data={PACKAGE: ["*.pyi", "py.typed"]},
+    package_data={"": ["*.pyi", "py.typed"]},
     exclude_package_data={"": ["*.pyx", "*.pxd", "*.h", "*.c"]},
-    ext_modules=cythonize(extensions, include_path=["src"], build_dir="build", language_level=3),
+    ext_modules=cythonize(extensions, include_path=INCLUDE, build_dir="build", language_level=3),
 )

@@ -2,7 +2,7 @@
 # cython: freethreading_compatible=True
 """Both ends of the wire without Python, to measure the router and libzmq alone.
 
-They do what `ctapipe.pipeline._channel` does, but for pickling: every function runs to its
+They do what `ctapipe.pipeline.transport._channel` does, but for pickling: every function runs to its
 end without the GIL and is to be called in a thread of its own.
 """
 

@@ -18,7 +18,7 @@ from ctapipe.tools.process import ProcessorTool
 from ctapipe.pipeline import run
 from ctapipe.pipeline.algorithms.event_reader import EventReader
 from ctapipe.pipeline.algorithms.event_writer import EventWriter
-from ctapipe.pipeline.fork_server_client import THREAD_COUNTS
+from ctapipe.pipeline.processes.fork_server_client import THREAD_COUNTS
 
 __all__ = ["command", "event_loop"]
 

@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 import zmq
 
-from ctapipe.pipeline._shared import SharedMemory
+from ctapipe.pipeline.transport._shared import SharedMemory
 
 __all__ = ["SIZES", "bare_copies", "pickled_over_ipc", "through_shared_memory"]
 

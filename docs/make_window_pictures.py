@@ -20,9 +20,9 @@ from PySide6.QtCore import QElapsedTimer, QThread
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
-from ctapipe.pipeline.gui.feed import Feed
-from ctapipe.pipeline.gui.receiver import Receiver
-from ctapipe.pipeline.gui.window import Window
+from ctapipe.pipeline.gui.views.feed import Feed
+from ctapipe.pipeline.gui.model.receiver import Receiver
+from ctapipe.pipeline.gui.views.window import Window
 
 DOCS = Path(__file__).resolve().parent
 EXAMPLES = DOCS.parent / "examples"

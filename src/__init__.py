@@ -4,7 +4,7 @@ The public interface is what this module exports, and the commands.
 """
 
 # isort: off (first, because the compiled modules need what it does)
-from . import _symbols as _symbols
+from .native import libzmq_symbols as libzmq_symbols
 
 # isort: on
 from .errors import ConfigurationError, StepError

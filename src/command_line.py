@@ -10,7 +10,7 @@ from traitlets.config import Config
 from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 
 from .errors import ConfigurationError
-from .names import did_you_mean
+from .configuration.suggestions import did_you_mean
 
 __all__ = ["files_and_executor", "take_step_options", "unknown_options"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from traitlets.config import Config
 
-from .configuration import importable_from, pipeline_section, read_configuration
+from .configuration.files import importable_from, pipeline_section, read_configuration
 from .errors import ConfigurationError
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, Executor
-from .fork_server_client import ForkServerClient
-from .graph import Graph, modules_in_processes
+from .processes.fork_server_client import ForkServerClient
+from .configuration.graph import Graph, modules_in_processes
 from .interrupts import interruptible
-from .names import did_you_mean
-from .status import StatusPublisher
+from .configuration.suggestions import did_you_mean
+from .status.publisher import StatusPublisher
 from .summary import summarize
 
 __all__ = ["DEFAULT_GUI_ADDRESS", "execute", "fork_server", "run"]

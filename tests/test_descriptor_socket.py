@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from ctapipe.pipeline.descriptor_socket import receive_descriptor, send_descriptor
+from ctapipe.pipeline.processes.descriptor_socket import receive_descriptor, send_descriptor
 
 
 @pytest.fixture

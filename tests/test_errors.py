@@ -16,7 +16,7 @@ from traitlets.config import Config
 from ctapipe.pipeline import ConfigurationError, StepError, run
 from ctapipe.pipeline._router import Router
 from ctapipe.pipeline.executors import EXECUTORS, parallel
-from ctapipe.pipeline.graph import Graph
+from ctapipe.pipeline.configuration.graph import Graph
 
 
 @pytest.fixture(params=["threads", "sequential"])

@@ -368,7 +368,7 @@ import os, signal, sys, time
 from pathlib import Path
 
 IS_IMPORTED = Path(__file__).with_name("imported")
-IN_SERVER = "ctapipe.pipeline.fork_server" in str(sys.modules["__main__"].__spec__)
+IN_SERVER = "ctapipe.pipeline.processes.fork_server" in str(sys.modules["__main__"].__spec__)
 
 def wait_for_the_other():
     if IN_SERVER:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ctapipe.pipeline._channel import STOP, Channel
+from ctapipe.pipeline.transport._channel import STOP, Channel
 from ctapipe.pipeline._router import Router
 
 # How many messages the tests let wait in a socket whose worker is parked; the socket has

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ctapipe.pipeline._shared import SharedMemory
+from ctapipe.pipeline.transport._shared import SharedMemory
 
 PAGE = mmap.PAGESIZE
 MAIN, FIRST, SECOND = 0, 1, 2
@@ -395,7 +395,7 @@ def test_reclaiming_takes_only_what_is_the_dead_ones(memory):
 CHILD = """
 import pickle, sys
 import numpy as np
-from ctapipe.pipeline._shared import SharedMemory
+from ctapipe.pipeline.transport._shared import SharedMemory
 
 memory = SharedMemory.attach(int(sys.argv[1]), private=True)
 arena = memory.arena(int(sys.argv[2]))

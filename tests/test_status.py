@@ -11,8 +11,8 @@ import zmq
 
 from ctapipe.pipeline import StepError, run
 from ctapipe.pipeline.executors import EXECUTORS
-from ctapipe.pipeline.graph import Graph
-from ctapipe.pipeline.status import snapshot as take_snapshot
+from ctapipe.pipeline.configuration.graph import Graph
+from ctapipe.pipeline.status.publisher import snapshot as take_snapshot
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtGui import QImage
 
 from ctapipe.pipeline import run
-from ctapipe.pipeline.gui.receiver import Receiver
+from ctapipe.pipeline.gui.model.receiver import Receiver
 
 COMMAND = [sys.executable, "-m", "ctapipe.pipeline.gui"]
 

@@ -8,10 +8,10 @@ import pytest
 from window_snapshots import snapshot
 
 from ctapipe.pipeline.gui import wording
-from ctapipe.pipeline.gui.history import SIZE, History
-from ctapipe.pipeline.gui.layout import lay_out
-from ctapipe.pipeline.gui.pipelines import Pipelines
-from ctapipe.pipeline.gui.snapshot import read_snapshot
+from ctapipe.pipeline.gui.model.history import SIZE, History
+from ctapipe.pipeline.gui.model.layout import lay_out
+from ctapipe.pipeline.gui.model.shown_pipelines import Pipelines
+from ctapipe.pipeline.status.snapshot import read_snapshot
 
 
 def read(**options):

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 from ..errors import ConfigurationError, StepError, describe
-from ..fork_server_client import ForkServerClient
-from ..graph import Graph
+from ..processes.fork_server_client import ForkServerClient
+from ..configuration.graph import Graph
 
 __all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
 

@@ -7,9 +7,9 @@ from bdb import BdbQuit
 from collections import deque
 from typing import Any, ClassVar
 
-from ..chains import ChainCounts, join_chain
+from ..workers.chains import ChainCounts, join_chain
 from ..errors import RunEnded
-from ..step import Step, create_steps
+from ..workers.step import Step, create_steps
 from .executor import Executor
 
 __all__ = ["Sequential"]

@@ -1,0 +1,1 @@
+"""What the window knows of pipelines; nothing in here needs Qt."""

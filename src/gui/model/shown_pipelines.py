@@ -1,0 +1,222 @@
+"""The pipelines that have been heard of, and what is to be said of each."""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+
+from .history import History
+from ...status.snapshot import Snapshot
+
+__all__ = ["LOST", "Pipeline", "Pipelines", "TooManyPipelines"]
+
+LOST = "lost"
+# Four times the longest pause between two snapshots, and more than a garbage collection.
+LOST_AFTER_S = 5.0
+MOST_PIPELINES = 128
+
+# Over how much of the run the rates are taken, seconds.
+RATE_PERIOD_S = 2.0
+# How fast the mean of a queue forgets, seconds.
+QUEUE_MEMORY_S = 1.0
+# A queue lets its senders go on when half of it is free: on the average, a queue that stops
+# them is three quarters full.
+FULL = 0.45
+STARVING = 0.5
+# What an unlimited queue is compared with.
+USUAL_LIMIT = 100
+
+
+class TooManyPipelines(Exception):
+    """There is no room for another pipeline: none of those shown has ended."""
+
+
+class Pipeline:
+    """One run of a pipeline, as its snapshots tell it.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        The first one that arrived.
+    now_s : float
+        When it arrived, on a clock that only goes forward.
+    """
+
+    def __init__(self, snapshot: Snapshot, now_s: float) -> None:
+        self.id = snapshot.pipeline
+        self.snapshot = snapshot
+        self.history = History(len(snapshot.steps))
+        self.lost = False
+        self._seen_s = now_s
+        # Elapsed time and messages done per step, of the last `RATE_PERIOD_S`.
+        self._recent: deque[tuple[float, list[int]]] = deque()
+        self._fills = [0.0] * len(snapshot.steps)
+        self._mean_fills = [0.0] * len(snapshot.steps)
+        self._note(snapshot, 0.0)
+
+    @property
+    def name(self) -> str:
+        """What it is called: its configuration."""
+        return self.snapshot.configuration or self.id
+
+    @property
+    def state(self) -> str:
+        """As in the snapshot, or ``lost``."""
+        return LOST if self.lost else self.snapshot.state
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether more is to be expected of it."""
+        return not (self.lost or self.snapshot.ended)
+
+    @property
+    def structure(self) -> tuple[tuple[object, ...], ...]:
+        """What of its steps does not change."""
+        return tuple(
+            (step.name, step.role, step.next_steps, step.chained, len(step.worker_states))
+            for step in self.snapshot.steps
+        )
+
+    def update(self, snapshot: Snapshot, now_s: float) -> bool:
+        """Take in another snapshot, unless it is out of order, and say whether it was."""
+        before = self.snapshot
+        if (
+            len(snapshot.steps) != len(before.steps)
+            or snapshot.elapsed_s < before.elapsed_s
+            or (before.ended and not snapshot.ended)
+        ):
+            return False
+        self.snapshot = snapshot
+        self._seen_s = now_s
+        self.lost = False
+        self._note(snapshot, snapshot.elapsed_s - before.elapsed_s)
+        return True
+
+    def look_after(self, now_s: float) -> bool:
+        """Say whether it has been silent for so long that it has just become lost."""
+        if not self.is_connected or now_s - self._seen_s < LOST_AFTER_S:
+            return False
+        self.lost = True
+        return True
+
+    def rates(self) -> list[float]:
+        """Messages done per second, per step: lately, or of the whole run if it has ended."""
+        snapshot = self.snapshot
+        if not self.is_connected:
+            if not snapshot.elapsed_s:
+                return [0.0] * len(snapshot.steps)
+            return [step.done / snapshot.elapsed_s for step in snapshot.steps]
+        (first_s, first), (last_s, last) = self._recent[0], self._recent[-1]
+        if last_s <= first_s:
+            return [0.0] * len(snapshot.steps)
+        return [(now - then) / (last_s - first_s) for now, then in zip(last, first, strict=True)]
+
+    def fills(self) -> list[float]:
+        """How full each step's queue is, from 0 to 1."""
+        return self._fills
+
+    def bottlenecks(self) -> list[int]:
+        """The steps that hold up those before them and starve those after them.
+
+        The queue of such a step has lately been so full that its senders wait, and no queue
+        after it half as full.
+        """
+        steps = self.snapshot.steps
+        if self.snapshot.state != "running" or self.lost:
+            return []
+        return [
+            i
+            for i, step in enumerate(steps)
+            if not step.chained
+            and self._mean_fills[i] >= FULL
+            and all(
+                self._mean_fills[j] < STARVING * self._mean_fills[i] for j in self._queues_after(i)
+            )
+        ]
+
+    def _queues_after(self, index: int) -> list[int]:
+        """The steps with a queue that a step's messages come to, through chained ones."""
+        steps = self.snapshot.steps
+        found, seen = [], {index}
+        to_visit = list(steps[index].next_steps)
+        while to_visit:
+            i = to_visit.pop()
+            if i in seen:
+                continue
+            seen.add(i)
+            if steps[i].chained:
+                to_visit += steps[i].next_steps
+            else:
+                found.append(i)
+        return found
+
+    def _note(self, snapshot: Snapshot, since_s: float) -> None:
+        done = [step.done for step in snapshot.steps]
+        self.history.add(
+            snapshot.elapsed_s, done, [step.queue for step in snapshot.steps], snapshot.ended
+        )
+        self._recent.append((snapshot.elapsed_s, done))
+        while len(self._recent) > 2 and self._recent[1][0] <= snapshot.elapsed_s - RATE_PERIOD_S:
+            self._recent.popleft()
+        forget = math.exp(-since_s / QUEUE_MEMORY_S)
+        for i, step in enumerate(snapshot.steps):
+            limit = step.queue_limit if step.queue_limit > 0 else USUAL_LIMIT
+            fill = min(1.0, step.queue / limit)
+            self._mean_fills[i] += (1 - forget) * (fill - self._mean_fills[i])
+            self._fills[i] = fill
+
+
+class Pipelines:
+    """All that have been heard of and not cleared, the oldest first."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Pipeline] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Pipeline]:
+        return iter(self._by_id.values())
+
+    def get(self, pipeline_id: str) -> Pipeline | None:
+        """The pipeline with this id, if there is one."""
+        return self._by_id.get(pipeline_id)
+
+    @property
+    def n_connected(self) -> int:
+        """How many are running."""
+        return sum(pipeline.is_connected for pipeline in self)
+
+    def update(self, snapshot: Snapshot, now_s: float) -> Pipeline:
+        """Take in a snapshot, and return the pipeline that it is of.
+
+        Parameters
+        ----------
+        snapshot : Snapshot
+            What has arrived.
+        now_s : float
+            When, on a clock that only goes forward.
+
+        Raises
+        ------
+        TooManyPipelines
+            If it is of a new one and there is no room.
+        """
+        pipeline = self._by_id.get(snapshot.pipeline)
+        if pipeline is not None:
+            pipeline.update(snapshot, now_s)
+            return pipeline
+        if len(self) >= MOST_PIPELINES:
+            ended = next((pipeline for pipeline in self if not pipeline.is_connected), None)
+            if ended is None:
+                raise TooManyPipelines(f"more than {MOST_PIPELINES} pipelines at once")
+            del self._by_id[ended.id]
+        self._by_id[snapshot.pipeline] = Pipeline(snapshot, now_s)
+        return self._by_id[snapshot.pipeline]
+
+    def look_after(self, now_s: float) -> list[Pipeline]:
+        """Those that have just become lost."""
+        return [pipeline for pipeline in self if pipeline.look_after(now_s)]
+
+    def clear_ended(self) -> None:
+        """Forget those that have ended or are lost."""
+        self._by_id = {pipeline.id: pipeline for pipeline in self if pipeline.is_connected}

@@ -1,0 +1,1 @@
+"""What is written in C elsewhere: pyzmq's libzmq, and the clock."""

@@ -1,0 +1,240 @@
+"""Snapshots of a running pipeline: their format, and how they are sent."""
+
+import json
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from types import TracebackType
+from typing import Any
+
+import zmq
+from zmq.auth import load_certificate
+
+from ..errors import ConfigurationError
+from ..executors import Executor
+
+__all__ = ["StatusPublisher", "snapshot"]
+
+SCHEMA = 1
+# In Z85, as ZeroMQ writes the 32 bytes of a key.
+KEY = re.compile(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
+SHORTEST_PAUSE_S = 0.1
+# How often to look whether anything has changed, when nothing does.
+LONGEST_PAUSE_S = 0.4
+# Sent even then, so that a window can tell a quiet pipeline from a lost one.
+LONGEST_SILENCE_S = 1.0
+# How long the last snapshot may take to leave, ms; only if somebody is connected. And how
+# long after the begin a run does not end, if that is what it takes a window to connect.
+LINGER_MS = 200
+# What libzmq says of a connection that does not come about.
+NOBODY_THERE = (
+    zmq.EVENT_CLOSED
+    | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+STEP_COUNTERS = ("running", "queue", "received", "done", "failed", "sent", "busy_s")
+
+
+def snapshot(executor: Executor, pipeline_id: str, configuration: str) -> dict[str, Any]:
+    """The state of a pipeline, for a window to show.
+
+    Parameters
+    ----------
+    executor : Executor
+        What runs.
+    pipeline_id : str
+        Tells this run from all others.
+    configuration : str
+        The name of the configuration.
+
+    Returns
+    -------
+    dict
+        ``schema``, ``pipeline`` (the id), ``host``, ``pid``, ``configuration``, ``state``,
+        ``executor``, ``elapsed_s`` (seconds), ``events`` (``sent``, ``finished``) and
+        ``steps``: per step ``name``, ``role``, ``next_steps``, ``chained``, ``workers``,
+        ``worker_states`` (per worker ``idle``, ``busy`` or ``blocked``), ``queue_limit``
+        (-1: none), ``running``, ``queue``, ``received``, ``done``, ``failed``, ``sent`` and
+        ``busy_s`` (seconds).
+    """
+    return {
+        "schema": SCHEMA,
+        "pipeline": pipeline_id,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "configuration": configuration,
+        "state": executor.state,
+        "executor": executor.name,
+        "elapsed_s": executor.elapsed_s,
+        "events": executor.events(),
+        "steps": [
+            {
+                "name": spec.name,
+                "role": spec.role,
+                "next_steps": list(spec.next_steps),
+                "chained": spec.chained,
+                "workers": executor.workers(i),
+                "worker_states": states,
+                "queue_limit": spec.queue_limit,
+                **{counter: counters[counter] for counter in STEP_COUNTERS},
+            }
+            for i, (spec, states, counters) in enumerate(
+                zip(
+                    executor.graph.steps,
+                    executor.worker_states(),
+                    executor.counters(),
+                    strict=True,
+                )
+            )
+        ],
+    }
+
+
+class StatusPublisher:
+    """Sends snapshots to a window while it is entered, from a thread of its own.
+
+    A window that is not there, or does not keep up, misses snapshots; nothing waits
+    for it.
+
+    Parameters
+    ----------
+    executor : Executor
+        What runs.
+    address : str
+        ``host:port`` of the window, with or without ``tcp://``.
+    configuration : str
+        The name of the configuration.
+    server_key : str
+        The window's public key, if it has one: its 40 characters, or a file made by
+        `zmq.auth.create_certificates`. Without it nothing is encrypted.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address or the key is none.
+    """
+
+    def __init__(
+        self, executor: Executor, address: str, configuration: str, server_key: str = ""
+    ) -> None:
+        self._executor = executor
+        self._configuration = configuration
+        self._pipeline_id = uuid.uuid4().hex
+        self._ended = threading.Event()
+        self._context = zmq.Context()
+        # Unlike PUB, it says when somebody listens.
+        self._socket = self._context.socket(zmq.XPUB)
+        self._socket.linger = LINGER_MS
+        self._socket.sndhwm = 8
+        self._socket.reconnect_ivl = 200
+        self._socket.reconnect_ivl_max = 1000
+        try:
+            if server_key:
+                self._socket.curve_serverkey = _public_key(server_key)
+                self._socket.curve_publickey, self._socket.curve_secretkey = zmq.curve_keypair()
+            endpoint = _endpoint(address)
+            self._socket.ipv6 = "[" in endpoint
+            self._monitor = self._socket.get_monitor_socket(NOBODY_THERE)
+            self._connected_s = time.monotonic()
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise ConfigurationError(
+                [f"Pipeline.gui_address: {address!r} cannot be used: {error}"]
+            ) from error
+        except ConfigurationError:
+            self._context.destroy(linger=0)
+            raise
+        self._thread = threading.Thread(target=self._publish, name="status", daemon=True)
+
+    def __enter__(self) -> "StatusPublisher":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        try:
+            self._thread.join()
+        finally:
+            self._context.term()
+
+    def _publish(self) -> None:
+        try:
+            self._publish_until_end()
+        finally:
+            # Whatever went wrong: the context waits for them.
+            self._socket.disable_monitor()
+            self._monitor.close()
+            self._socket.close()
+
+    def _publish_until_end(self) -> None:
+        silence_s = 0.0
+        pause_s = SHORTEST_PAUSE_S
+        previous = None
+        while True:
+            ended = self._ended.is_set()
+            current = snapshot(self._executor, self._pipeline_id, self._configuration)
+            progress = (current["state"], current["steps"])
+            if progress != previous:
+                pause_s = SHORTEST_PAUSE_S
+            else:
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if ended:
+                self._wait_for_window()
+            if ended or progress != previous or silence_s >= LONGEST_SILENCE_S:
+                self._socket.send_multipart(
+                    [self._pipeline_id.encode(), json.dumps(current).encode()]
+                )
+                previous = progress
+                silence_s = 0.0
+            if ended:
+                break
+            self._ended.wait(pause_s)
+            silence_s += pause_s
+
+    def _wait_for_window(self) -> None:
+        """Give a window that is there the time to connect, when a run was shorter than that."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        left_ms = LINGER_MS - round(1e3 * (time.monotonic() - self._connected_s))
+        if left_ms > 0:
+            # Either says at once what is the case already.
+            poller.poll(left_ms)
+
+
+def _public_key(key: str) -> bytes:
+    if KEY.fullmatch(key):
+        return key.encode()
+    try:
+        return load_certificate(key)[0]
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            [
+                f"Pipeline.gui_server_key: {key!r} is neither a key of 40 characters nor a file "
+                f"with one, as zmq.auth.create_certificates makes it: {error}"
+            ]
+        ) from error
+
+
+def _endpoint(address: str) -> str:
+    endpoint = address if "://" in address else f"tcp://{address}"
+    match = re.fullmatch(r"tcp://(\[[0-9a-fA-F:.]+\]|[^:/\s]+):(\d{1,5})", endpoint)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ConfigurationError(
+            [
+                f"Pipeline.gui_address: {address!r} is no address; "
+                "write host:port, for example localhost:5565"
+            ]
+        )
+    return endpoint

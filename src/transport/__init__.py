@@ -1,0 +1,1 @@
+"""What a message is on its way, and where it lies."""

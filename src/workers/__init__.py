@@ -1,0 +1,1 @@
+"""What any worker does, in a thread or in a process."""
