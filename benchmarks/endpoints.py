@@ -14,7 +14,7 @@ import ctapipe.pipeline  # noqa: F401
 __all__ = ["load_endpoints"]
 
 SOURCE = Path(__file__).with_name("_endpoints.pyx")
-HEADERS = SOURCE.parent.parent / "src"
+HEADERS = [SOURCE.parent.parent / "src" / folder for folder in ("native", "transport")]
 
 
 def load_endpoints():
@@ -37,7 +37,8 @@ def _cache():
 def _key():
     """Changes with all that the module is made of."""
     digest = hashlib.sha256(sys.version.encode())
-    for path in [SOURCE, *sorted(HEADERS.glob("_*.h")), *sorted(HEADERS.glob("_*.pxd"))]:
+    headers = [path for folder in HEADERS for path in folder.iterdir()]
+    for path in [SOURCE, *sorted(path for path in headers if path.suffix in (".h", ".pxd"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -52,11 +53,13 @@ def _build(directory):
     extension = Extension(
         "_endpoints",
         [str(source)],
-        include_dirs=[str(HEADERS)],
+        include_dirs=list(map(str, HEADERS)),
         extra_compile_args=["-O3"],
         extra_link_args=["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else [],
     )
-    modules = cythonize([extension], include_path=[str(HEADERS)], language_level=3, quiet=True)
+    modules = cythonize(
+        [extension], include_path=list(map(str, HEADERS)), language_level=3, quiet=True
+    )
     build = Distribution({"name": "endpoints", "ext_modules": modules}).get_command_obj("build_ext")
     build.build_lib = str(directory)
     build.build_temp = str(directory)

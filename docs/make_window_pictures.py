@@ -20,8 +20,8 @@ from PySide6.QtCore import QElapsedTimer, QThread
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
-from ctapipe.pipeline.gui.views.feed import Feed
 from ctapipe.pipeline.gui.model.receiver import Receiver
+from ctapipe.pipeline.gui.views.feed import Feed
 from ctapipe.pipeline.gui.views.window import Window
 
 DOCS = Path(__file__).resolve().parent

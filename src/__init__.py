@@ -4,10 +4,9 @@ The public interface is what this module exports, and the commands.
 """
 
 # isort: off (first, because the compiled modules need what it does)
-from .native import libzmq_symbols as libzmq_symbols
-
 # isort: on
 from .errors import ConfigurationError, StepError
+from .native import libzmq_symbols as libzmq_symbols
 from .running import run
 from .tool import Pipeline
 

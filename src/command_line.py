@@ -9,8 +9,8 @@ from traitlets import Container, Dict, HasTraits
 from traitlets.config import Config
 from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 
-from .errors import ConfigurationError
 from .configuration.suggestions import did_you_mean
+from .errors import ConfigurationError
 
 __all__ = ["files_and_executor", "take_step_options", "unknown_options"]
 

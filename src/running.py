@@ -9,12 +9,12 @@ from typing import Any
 from traitlets.config import Config
 
 from .configuration.files import importable_from, pipeline_section, read_configuration
+from .configuration.graph import Graph, modules_in_processes
+from .configuration.suggestions import did_you_mean
 from .errors import ConfigurationError
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, Executor
-from .processes.fork_server_client import ForkServerClient
-from .configuration.graph import Graph, modules_in_processes
 from .interrupts import interruptible
-from .configuration.suggestions import did_you_mean
+from .processes.fork_server_client import ForkServerClient
 from .status.publisher import StatusPublisher
 from .summary import summarize
 

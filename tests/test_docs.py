@@ -41,7 +41,7 @@ CHECKS = {
     "pytest benchmarks": "pytest benchmarks",
     "ruff check": "ruff check",
     "ruff format --check": "ruff format --check",
-    "cython-lint src/*.pyx src/*.pxd": "cython-lint src/*.pyx src/*.pxd",
+    "cython-lint src": "cython-lint src",
     "mypy": "mypy",
     "sphinx-build -W -b html docs docs/_build": "sphinx-build -W -q -b html docs ",
     "bash .ci/run": "#!/usr/bin/env bash",

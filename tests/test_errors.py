@@ -15,8 +15,8 @@ from traitlets.config import Config
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
 from ctapipe.pipeline._router import Router
-from ctapipe.pipeline.executors import EXECUTORS, parallel
 from ctapipe.pipeline.configuration.graph import Graph
+from ctapipe.pipeline.executors import EXECUTORS, parallel
 
 
 @pytest.fixture(params=["threads", "sequential"])

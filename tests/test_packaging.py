@@ -63,7 +63,7 @@ def test_the_source_distribution_holds_what_a_build_needs(distributions):
     with tarfile.open(sdist) as archive:
         files = {name.partition("/")[2] for name in archive.getnames()}
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGES.md"} <= files
-    assert {"src/_router.pyx", "src/_libzmq.h", "src/_wire.pxd"} <= files
+    assert {"src/_router.pyx", "src/native/_libzmq.h", "src/transport/_wire.pxd"} <= files
     assert {"tests/conftest.py", "examples/hessio.json"} <= files
 
 

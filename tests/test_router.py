@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ctapipe.pipeline.transport._channel import STOP, Channel
 from ctapipe.pipeline._router import Router
+from ctapipe.pipeline.transport._channel import STOP, Channel
 
 # How many messages the tests let wait in a socket whose worker is parked; the socket has
 # room for more, so that no send blocks the only thread.

@@ -10,8 +10,8 @@ import pytest
 import zmq
 
 from ctapipe.pipeline import StepError, run
-from ctapipe.pipeline.executors import EXECUTORS
 from ctapipe.pipeline.configuration.graph import Graph
+from ctapipe.pipeline.executors import EXECUTORS
 from ctapipe.pipeline.status.publisher import snapshot as take_snapshot
 
 

@@ -11,9 +11,9 @@ from PySide6.QtCore import QSettings, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 
 from ctapipe.pipeline.gui import pipelines
+from ctapipe.pipeline.gui.model.receiver import Receiver
 from ctapipe.pipeline.gui.views.feed import Feed
 from ctapipe.pipeline.gui.views.palette import DARK, LIGHT, colours_of
-from ctapipe.pipeline.gui.model.receiver import Receiver
 from ctapipe.pipeline.gui.views.window import Window
 
 WAIT_MS = 45_000

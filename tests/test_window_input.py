@@ -21,11 +21,11 @@ from window_snapshots import frames, snapshot
 from zmq.utils.monitor import recv_monitor_message
 
 from ctapipe.pipeline import ConfigurationError, run
-from ctapipe.pipeline.gui.views.feed import Feed
-from ctapipe.pipeline.gui.model.shown_pipelines import MOST_PIPELINES
 from ctapipe.pipeline.gui.model.receiver import MOST_FRAME_BYTES, Receiver
-from ctapipe.pipeline.status.snapshot import BadSnapshot, read_snapshot
+from ctapipe.pipeline.gui.model.shown_pipelines import MOST_PIPELINES
+from ctapipe.pipeline.gui.views.feed import Feed
 from ctapipe.pipeline.gui.views.window import Window
+from ctapipe.pipeline.status.snapshot import BadSnapshot, read_snapshot
 
 WAIT_MS = 45_000
 LOG = logging.getLogger("ctapipe.window")

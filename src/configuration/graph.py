@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from traitlets.config import Config
 
-from .files import pipeline_section
 from ..errors import ConfigurationError
-from .suggestions import did_you_mean
+from .files import pipeline_section
 from .options import check_options, config_of_step
 from .step_class import load_class
+from .suggestions import did_you_mean
 
 __all__ = ["DEFAULT_QUEUE_LIMIT", "UNLIMITED", "Graph", "StepSpec"]
 

@@ -6,9 +6,9 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
+from ..configuration.graph import Graph
 from ..errors import ConfigurationError, StepError, describe
 from ..processes.fork_server_client import ForkServerClient
-from ..configuration.graph import Graph
 
 __all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
 

@@ -9,21 +9,21 @@ from typing import Any, ClassVar
 
 from traitlets.config import Config
 
+from .._router import Router
+from ..configuration.graph import UNLIMITED, Graph, WorkerKind
+from ..errors import ConfigurationError, StepError
+from ..processes.by_value import dump_by_value
+from ..processes.child import SharedLayout, WorkerSetup
+from ..processes.fork_server_client import ForkServerClient
+from ..processes.private_directory import PrivateDirectory
+from ..processes.supervisor import ProcessWorker, WorkerProcesses
 from ..transport._buffers import BufferPool
 from ..transport._channel import Channel
-from .._router import Router
 from ..transport._shared import SharedMemory
 from ..transport.packing import Bodies
-from ..processes.by_value import dump_by_value
 from ..workers.chains import ChainCounts, join_chain
-from ..errors import ConfigurationError, StepError
-from ..processes.fork_server_client import ForkServerClient
-from ..configuration.graph import UNLIMITED, Graph, WorkerKind
-from ..processes.private_directory import PrivateDirectory
 from ..workers.step import Send, Step, create_steps
 from ..workers.worker import Worker, WorkerThread, wait_for
-from ..processes.child import SharedLayout, WorkerSetup
-from ..processes.supervisor import ProcessWorker, WorkerProcesses
 from .executor import Executor
 
 __all__ = ["Processes", "Threads"]

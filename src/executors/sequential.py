@@ -7,8 +7,8 @@ from bdb import BdbQuit
 from collections import deque
 from typing import Any, ClassVar
 
-from ..workers.chains import ChainCounts, join_chain
 from ..errors import RunEnded
+from ..workers.chains import ChainCounts, join_chain
 from ..workers.step import Step, create_steps
 from .executor import Executor
 

@@ -2,7 +2,7 @@
  *
  * pyzmq's wheels hold the library but not its header. With these prototypes a
  * machine needs nothing but a C compiler; the functions themselves are those
- * of pyzmq's own library (see _symbols.py). Names and values are libzmq's
+ * of pyzmq's own library (see libzmq_symbols.py). Names and values are libzmq's
  * (stable since version 4.0).
  */
 #ifndef CTAPIPE_PIPELINE_LIBZMQ_H

@@ -17,15 +17,15 @@ from typing import Any
 
 from tblib import pickling_support
 
+from ..configuration.graph import Graph
+from ..errors import ConfigurationError, StepError
 from ..transport._channel import Channel
 from ..transport._shared import SharedMemory
 from ..transport.packing import Bodies
 from ..workers.chains import ChainCounts, join_chain
-from ..errors import ConfigurationError, StepError
-from ..configuration.graph import Graph
-from .remote_router import RemoteRouter
 from ..workers.step import Step, create_steps
 from ..workers.worker import Worker, WorkerThread
+from .remote_router import RemoteRouter
 
 __all__ = ["SharedLayout", "WorkerSetup", "dump_error"]
 

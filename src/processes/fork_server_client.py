@@ -21,6 +21,8 @@ THREAD_COUNTS = (
     *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
 )
 
+FORK_SERVER = "ctapipe.pipeline.processes.fork_server"
+
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -50,7 +52,12 @@ class ForkServerClient:
             with theirs, their_descriptors:
                 passed = [theirs.fileno(), their_descriptors.fileno()]
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "ctapipe.pipeline.processes.fork_server", *map(str, passed)],
+                    [
+                        sys.executable,
+                        "-m",
+                        "ctapipe.pipeline.processes.fork_server",
+                        *map(str, passed),
+                    ],
                     stdin=subprocess.DEVNULL,
                     env={**dict.fromkeys(THREAD_COUNTS, "1"), **os.environ},
                     pass_fds=passed,

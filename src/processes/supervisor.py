@@ -13,8 +13,8 @@ from typing import Any
 
 from .._router import Router
 from ..errors import ConfigurationError, StepError
-from .fork_server_client import ForkServerClient
 from ..workers.worker import LONGEST_DEAFNESS_S, wait_for
+from .fork_server_client import ForkServerClient
 
 __all__ = ["ProcessWorker", "WorkerProcesses"]
 

@@ -1,9 +1,9 @@
 from typing import Any
 
-from ._buffers import BufferPool
 from .._router import Router
-from .packing import Bodies
 from ..processes.remote_router import RemoteRouter
+from ._buffers import BufferPool
+from .packing import Bodies
 
 STOP: Any
 

@@ -4,8 +4,8 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ._runner import COUNTS
 from ..configuration.graph import Graph
+from ._runner import COUNTS
 from .step import Step
 
 __all__ = ["ChainCounts", "join_chain"]

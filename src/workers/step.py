@@ -9,9 +9,9 @@ from ctapipe.exceptions import OptionalDependencyMissing
 from traitlets import TraitError
 from traitlets.config import Configurable
 
-from ._runner import Runner
-from ..errors import ConfigurationError, StepError
 from ..configuration.graph import Graph, StepSpec
+from ..errors import ConfigurationError, StepError
+from ._runner import Runner
 
 __all__ = ["Send", "Step", "create_steps"]
 

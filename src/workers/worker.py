@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..transport._channel import Channel
 from ..errors import ConfigurationError, RunEnded, StepError
+from ..transport._channel import Channel
 from .step import Step
 
 __all__ = ["Worker", "WorkerThread", "wait_for"]

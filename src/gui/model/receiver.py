@@ -7,9 +7,9 @@ from types import TracebackType
 import zmq
 
 from ...errors import ConfigurationError
+from ...status.snapshot import MOST_BYTES, BadSnapshot, read_snapshot
 from .keys import read_secret_key
 from .shown_pipelines import Pipeline, Pipelines, TooManyPipelines
-from ...status.snapshot import MOST_BYTES, BadSnapshot, read_snapshot
 
 __all__ = ["Receiver"]
 

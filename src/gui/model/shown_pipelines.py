@@ -4,8 +4,8 @@ import math
 from collections import deque
 from collections.abc import Iterator
 
-from .history import History
 from ...status.snapshot import Snapshot
+from .history import History
 
 __all__ = ["LOST", "Pipeline", "Pipelines", "TooManyPipelines"]
 

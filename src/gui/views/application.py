@@ -12,8 +12,8 @@ from PySide6.QtCore import QSettings, QSocketNotifier, QTimer, qInstallMessageHa
 from PySide6.QtWidgets import QApplication
 
 from ...errors import ConfigurationError
-from .feed import Feed
 from ..model.receiver import Receiver
+from .feed import Feed
 from .window import Window
 
 __all__ = ["show_window"]

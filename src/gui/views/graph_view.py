@@ -22,9 +22,9 @@ from PySide6.QtWidgets import (
 )
 
 from ..model.layout import Link, lay_out
+from ..model.shown_pipelines import Pipeline
 from .legend import Legend
 from .palette import Colours, colours_of
-from ..model.shown_pipelines import Pipeline
 from .step_item import WIDTH, Shown, StepItem, height_of
 
 __all__ = ["GraphView"]

@@ -4,8 +4,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..model import wording
-from .palette import STATE_SIGNS, colours_of
 from ..model.shown_pipelines import Pipeline
+from .palette import STATE_SIGNS, colours_of
 
 __all__ = ["Header"]
 

@@ -22,8 +22,8 @@ from PySide6.QtWidgets import (
 )
 
 from ..model import wording
-from .palette import STATE_SIGNS, colours_of
 from ..model.shown_pipelines import Pipeline, Pipelines
+from .palette import STATE_SIGNS, colours_of
 
 __all__ = ["PipelineList"]
 

@@ -6,9 +6,9 @@ from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QAction, QKeySequence, QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from .palette import colours_of, curve_pen
-from ..model.shown_pipelines import Pipeline
 from ...status.snapshot import StepSnapshot
+from ..model.shown_pipelines import Pipeline
+from .palette import colours_of, curve_pen
 
 __all__ = ["PlotView"]
 

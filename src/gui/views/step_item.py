@@ -7,9 +7,9 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
+from ...status.snapshot import StepSnapshot
 from ..model import wording
 from .palette import Colours
-from ...status.snapshot import StepSnapshot
 
 __all__ = ["WIDTH", "Shown", "StepItem", "draw_arrow", "height_of"]
 

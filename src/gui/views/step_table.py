@@ -27,8 +27,8 @@ from PySide6.QtWidgets import (
 )
 
 from ..model import wording
-from .palette import colours_of, curve_pen
 from ..model.shown_pipelines import Pipeline
+from .palette import colours_of, curve_pen
 
 __all__ = ["StepTable"]
 

@@ -17,11 +17,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ..model.shown_pipelines import Pipeline
 from .feed import Feed
 from .graph_view import GraphView
 from .header import Header
 from .pipeline_list import PipelineList
-from ..model.shown_pipelines import Pipeline
 from .plot_view import PlotView
 from .step_table import StepTable
 from .throttle import Throttle
