@@ -227,7 +227,8 @@ cdef class Router:
         self.n_workers += 1
         if step > 0:
             join_list(self.workers, &self.steps[step].idle, self.n_workers - 1)
-        return WorkerEnd(<size_t> jobs, <size_t> sent, self.counts_memory[self.n_workers - 1], self.flags_memory)
+        counts = self.counts_memory[self.n_workers - 1]
+        return WorkerEnd(<size_t> jobs, <size_t> sent, counts, self.flags_memory)
 
     def connect_process(self, int step, counts, uint32_t arena, uint32_t holder):
         """Add a worker of a step that is a process.

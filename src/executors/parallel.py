@@ -26,7 +26,8 @@ from ..transport._shared import SharedMemory
 from ..transport.indices import RouterIndex
 from ..workers.chains import ChainCounts, join_chain
 from ..workers.step import Send, Step, create_steps
-from ..workers.worker import Worker, wait_for
+from ..workers.worker import Worker
+from ..workers.worker_thread import wait_for
 from .executor import Executor
 from .thread_worker import ThreadWorker
 

@@ -3,7 +3,8 @@
 import threading
 
 from ..workers.step import Step
-from ..workers.worker import Worker, WorkerThread
+from ..workers.worker import Worker
+from ..workers.worker_thread import WorkerThread
 
 __all__ = ["ThreadWorker"]
 

@@ -23,7 +23,8 @@ from ..transport._packing import Packer
 from ..transport._shared import SharedMemory
 from ..workers.chains import ChainCounts, join_chain
 from ..workers.step import Step, create_steps
-from ..workers.worker import Worker, WorkerThread
+from ..workers.worker import Worker
+from ..workers.worker_thread import WorkerThread
 from .remote_router import RemoteRouter
 from .shared_layout import SharedLayout
 

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..transport.indices import RouterIndex
-from ..workers.worker import LONGEST_DEAFNESS_S
+from ..workers.worker_thread import LONGEST_DEAFNESS_S
 
 __all__ = ["ProcessWorker"]
 

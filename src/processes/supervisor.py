@@ -9,12 +9,11 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Pipe, wait
-from typing import Any
 
 from .._router import Router
 from ..errors import ConfigurationError, StepError
 from ..transport.indices import RouterIndex
-from ..workers.worker import wait_for
+from ..workers.worker_thread import wait_for
 from .fork_server_client import ForkServerClient
 from .process_worker import ProcessWorker
 
