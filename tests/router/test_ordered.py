@@ -7,23 +7,10 @@ import zlib
 
 import hypothesis.strategies as st
 import pytest
+from common_steps import collector, numbers
 from hypothesis import given, settings
 
 from ctapipe.pipeline import run
-
-
-def numbers(n):
-    return type("Numbers", (), {"run": lambda self: iter(range(n))})
-
-
-def collector():
-    class Collect:
-        received = []
-
-        def run(self, message):
-            Collect.received.append(message)
-
-    return Collect
 
 
 @pytest.mark.parametrize("ordered", [False, True])
