@@ -10,7 +10,7 @@ import tomllib
 import zipfile
 
 import pytest
-from conftest import ROOT
+from checkout import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from window_snapshots import snapshot
 
-from ctapipe.pipeline.gui import wording
+from ctapipe.pipeline.gui.model import wording
 from ctapipe.pipeline.gui.model.history import SIZE, History
 from ctapipe.pipeline.gui.model.layout import lay_out
 from ctapipe.pipeline.gui.model.shown_pipelines import Pipelines

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 import zmq
+from common_steps import Consumer, Pass, numbers
 
 from ctapipe.pipeline import StepError, run
 from ctapipe.pipeline.configuration.graph import Graph
@@ -24,16 +25,6 @@ def window():
         subscriber.linger = 0
         port = subscriber.bind_to_random_port("tcp://127.0.0.1")
         yield subscriber, f"127.0.0.1:{port}"
-
-
-class Pass:
-    def run(self, message):
-        return message
-
-
-class Consumer:
-    def run(self, message):
-        pass
 
 
 def receive(subscriber):
@@ -194,7 +185,7 @@ def test_a_window_that_does_not_read_holds_nothing_up():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         summary = run(
-            [type("Numbers", (), {"run": lambda self: iter(range(1000))}), Pass, Consumer],
+            [numbers(1000), Pass, Consumer],
             gui_address=f"127.0.0.1:{port}",
         )
     assert summary["state"] == "finished"
