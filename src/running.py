@@ -9,7 +9,7 @@ from typing import Any
 from traitlets.config import Config
 
 from .configuration.files import importable_from, pipeline_section, read_configuration
-from .configuration.graph import Graph, modules_in_processes
+from .configuration.reader import Graph, modules_in_processes
 from .configuration.suggestions import did_you_mean
 from .errors import ConfigurationError
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, Executor

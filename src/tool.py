@@ -16,7 +16,7 @@ from traitlets.config import Application, Config, Configurable
 
 from .command_line import files_and_executor, take_step_options, unknown_options
 from .configuration.files import importable_from, pipeline_section, read_configuration
-from .configuration.graph import SERIALIZATIONS, Graph, configured_classes
+from .configuration.reader import SERIALIZATIONS, Graph, configured_classes
 from .errors import ConfigurationError, StepError, describe
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server

@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
 from ctapipe.pipeline._router import Router
-from ctapipe.pipeline.configuration.graph import Graph
+from ctapipe.pipeline.configuration.reader import Graph
 from ctapipe.pipeline.executors import EXECUTORS, parallel
 
 

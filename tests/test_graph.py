@@ -12,7 +12,7 @@ from ctapipe.core.traits import Int
 from traitlets.config import Config
 
 from ctapipe.pipeline import ConfigurationError, Pipeline, run
-from ctapipe.pipeline.configuration.graph import DEFAULT_QUEUE_LIMIT, Graph
+from ctapipe.pipeline.configuration.reader import DEFAULT_QUEUE_LIMIT, Graph
 
 
 class Producer(Component):

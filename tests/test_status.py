@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from ctapipe.pipeline import StepError, run
-from ctapipe.pipeline.configuration.graph import Graph
+from ctapipe.pipeline.configuration.reader import Graph
 from ctapipe.pipeline.executors import EXECUTORS
 from ctapipe.pipeline.status.publisher import snapshot as take_snapshot
 
