@@ -3,7 +3,7 @@
 import time
 
 from ctapipe.pipeline import run
-from ctapipe.pipeline.configuration.reader import DEFAULT_QUEUE_LIMIT
+from ctapipe.pipeline.configuration.graph import DEFAULT_QUEUE_LIMIT
 
 __all__ = ["ours", "ours_by_reference", "run_steps"]
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from endpoints import load_endpoints
 
 from ctapipe.pipeline._router import Router
-from ctapipe.pipeline.configuration.reader import DEFAULT_QUEUE_LIMIT
+from ctapipe.pipeline.configuration.graph import DEFAULT_QUEUE_LIMIT
 from ctapipe.pipeline.executors.parallel import MOST_SEND_AHEAD
 
 __all__ = ["raw_hop", "routed"]

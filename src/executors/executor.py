@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
-from ..configuration.reader import Graph
+from ..configuration.graph import Graph
 from ..errors import ConfigurationError, StepError, describe
 from ..processes.fork_server_client import ForkServerClient
 

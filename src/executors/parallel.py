@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from traitlets.config import Config
 
 from .._router import Router
-from ..configuration.reader import UNLIMITED, Graph, WorkerKind
+from ..configuration.graph import UNLIMITED, Graph, WorkerKind
 from ..errors import ConfigurationError, StepError
 from ..processes.by_value import dump_by_value
 from ..processes.child import SharedLayout, WorkerSetup

@@ -17,7 +17,7 @@ from typing import Any
 
 from tblib import pickling_support
 
-from ..configuration.reader import Graph
+from ..configuration.graph import Graph
 from ..errors import ConfigurationError, StepError
 from ..transport._channel import Channel
 from ..transport._shared import SharedMemory

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..configuration.reader import Graph
+from ..configuration.graph import Graph
 from ._runner import COUNTS
 from .step import Step
 

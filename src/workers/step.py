@@ -9,7 +9,7 @@ from ctapipe.exceptions import OptionalDependencyMissing
 from traitlets import TraitError
 from traitlets.config import Configurable
 
-from ..configuration.reader import Graph, StepSpec
+from ..configuration.graph import Graph, StepSpec
 from ..errors import ConfigurationError, StepError
 from ._runner import Runner
 
