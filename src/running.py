@@ -8,9 +8,10 @@ from typing import Any
 
 from traitlets.config import Config
 
-from .configuration.files import importable_from, pipeline_section, read_configuration
-from .configuration.graph import Graph, modules_in_processes
+from .configuration.files import importable_from, read_configuration
+from .configuration.reader import read_graph
 from .configuration.suggestions import did_you_mean
+from .configuration.unchecked import modules_in_processes, pipeline_section
 from .errors import ConfigurationError
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, Executor
 from .interrupts import interruptible
@@ -141,7 +142,7 @@ def run(
             [f"there is no executor {executor!r}{did_you_mean(str(executor), EXECUTORS)}"]
         )
     with importable_from(files), fork_server(config, executor) as server:
-        graph = Graph.from_config(config)
+        graph = read_graph(config)
         runner = EXECUTORS[executor](
             graph,
             logging.getLogger("ctapipe.pipeline"),

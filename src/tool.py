@@ -15,8 +15,10 @@ from traitlets import Enum, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 
 from .command_line import files_and_executor, take_step_options, unknown_options
-from .configuration.files import importable_from, pipeline_section, read_configuration
-from .configuration.graph import SERIALIZATIONS, Graph, configured_classes
+from .configuration.files import importable_from, read_configuration
+from .configuration.reader import configured_classes, read_graph
+from .configuration.step_keys import SERIALIZATIONS
+from .configuration.unchecked import pipeline_section
 from .errors import ConfigurationError, StepError, describe
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
@@ -158,7 +160,7 @@ class Pipeline(Tool):
         command_line = Config(self.cli_config)
         command_line.merge(step_options)
         try:
-            self.graph = Graph.from_config(config, command_line)
+            self.graph = read_graph(config, command_line)
         except ConfigurationError as error:
             raise ConfigurationError([*errors, *error.errors]) from None
         if errors:

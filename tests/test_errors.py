@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
 from ctapipe.pipeline._router import Router
-from ctapipe.pipeline.configuration.graph import Graph
+from ctapipe.pipeline.configuration.reader import read_graph
 from ctapipe.pipeline.executors import EXECUTORS, parallel
 
 
@@ -292,7 +292,7 @@ def test_the_time_of_a_producer_that_fails_is_counted_once(executor):
                 pass
             raise ValueError
 
-    graph = Graph.from_config(
+    graph = read_graph(
         Config(
             {
                 "Pipeline": {

@@ -3,7 +3,7 @@
 import json
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from ..errors import ConfigurationError
 
-__all__ = ["importable_from", "pipeline_section", "read_configuration"]
+__all__ = ["importable_from", "read_configuration"]
 
 SUFFIXES = (".json", ".yaml", ".yml", ".toml", ".py")
 
@@ -48,12 +48,6 @@ def read_configuration(path: str | Path) -> Config:
     if version != 1:
         raise ConfigurationError([f"{path}: 'version' must be 1, not {version!r}"])
     return Config(content)
-
-
-def pipeline_section(config: Config) -> Mapping[str, Any]:
-    """The section of the pipeline, of a configuration that is not checked yet."""
-    section = config.get("Pipeline")
-    return section if isinstance(section, Mapping) else {}
 
 
 def _parse(path: Path) -> Any:

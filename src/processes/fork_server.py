@@ -5,6 +5,10 @@ socket of ZeroMQ when it forks: none of what makes it unsafe to fork a program w
 threads. A fork takes milliseconds, so that a worker that died is soon replaced.
 
 It ends when the main process closes its end of the connection, or dies.
+
+The fork server of `multiprocessing` would not do. A program has one, for good, so a second run
+could not preload other modules; a module that raises anything but `ImportError` ends it; and its
+processes run the user's script again, and outlive a main process that is killed.
 """
 
 import contextlib

@@ -9,12 +9,15 @@ import time
 import weakref
 from pathlib import Path
 
+import zmq
+
 __all__ = ["PrivateDirectory"]
 
 PREFIX = "ctapipe-pipeline-"
 LOCK = "lock"
-# What sockaddr_un takes of a path on every system, less the name of a socket, bytes.
-LONGEST_PATH = 80
+# What follows the directory of temporary files in the path of a socket, at most: mkdtemp makes up
+# eight characters, and the router puts two numbers after them.
+LONGEST_REST = f"/{PREFIX}12345678/{2**31 - 1}.{2**31 - 1}"
 # How old a directory without a lock has to be: its process may be about to lock it.
 SHORTEST_AGE_S = 60
 
@@ -23,7 +26,8 @@ class PrivateDirectory:
     """A directory that only this user can enter, until it is closed.
 
     It holds a file that this process has locked. A process that dies loses its locks, so the
-    next one knows which directories are nobody's, and removes them.
+    next one knows which directories are nobody's, and removes them. Where the path of a socket in
+    the directory of temporary files would be too long, this one is in ``/tmp``.
 
     Attributes
     ----------
@@ -33,7 +37,7 @@ class PrivateDirectory:
 
     def __init__(self) -> None:
         parent = tempfile.gettempdir()
-        if len(os.fsencode(parent)) + len(PREFIX) > LONGEST_PATH:
+        if len(os.fsencode(parent)) + len(LONGEST_REST) > zmq.IPC_PATH_MAX_LEN:
             parent = "/tmp"
         for left in Path(parent).glob(f"{PREFIX}*"):
             _remove_if_left(left)

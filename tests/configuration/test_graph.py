@@ -12,7 +12,8 @@ from ctapipe.core.traits import Int
 from traitlets.config import Config
 
 from ctapipe.pipeline import ConfigurationError, Pipeline, run
-from ctapipe.pipeline.configuration.graph import DEFAULT_QUEUE_LIMIT, Graph
+from ctapipe.pipeline.configuration.graph import DEFAULT_QUEUE_LIMIT
+from ctapipe.pipeline.configuration.reader import read_graph
 
 
 class Producer(Component):
@@ -52,7 +53,7 @@ def configuration():
 
 
 def graph_of(conf):
-    return Graph.from_config(Config(copy.deepcopy(conf)))
+    return read_graph(Config(copy.deepcopy(conf)))
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,18 @@ def test_every_mistake_is_one_line_that_names_its_place(path, value, message):
     matching = [line for line in failure.value.errors if re.search(message, line)]
     assert matching, failure.value.errors
     assert "\n" not in matching[0]
+
+
+def test_steps_without_a_name_are_not_taken_for_one():
+    conf = configuration()
+    for stage in conf[P]["stagers_conf"]:
+        del stage["name"]
+    with pytest.raises(ConfigurationError) as failure:
+        graph_of(conf)
+    assert failure.value.errors == (
+        "Pipeline.stagers_conf[0]: the key 'name' is missing",
+        "Pipeline.stagers_conf[1]: the key 'name' is missing",
+    )
 
 
 def test_all_mistakes_are_reported_together():

@@ -11,7 +11,7 @@ import zmq
 from common_steps import Consumer, Pass, numbers
 
 from ctapipe.pipeline import StepError, run
-from ctapipe.pipeline.configuration.graph import Graph
+from ctapipe.pipeline.configuration.reader import read_graph
 from ctapipe.pipeline.executors import EXECUTORS
 from ctapipe.pipeline.status.publisher import snapshot as take_snapshot
 
@@ -43,7 +43,7 @@ def receive_until(subscriber, *states):
 
 def test_a_snapshot_before_there_are_workers(executor):
     Producer = type("Producer", (), {"run": lambda self: iter(range(5))})
-    graph = Graph.from_config(
+    graph = read_graph(
         {
             "Pipeline": {
                 "producer_conf": {"name": "Producer", "class": Producer},

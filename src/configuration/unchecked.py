@@ -1,0 +1,35 @@
+"""What can be told of a configuration before it is checked, also of one that is wrong."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from traitlets.config import Config
+
+__all__ = ["modules_in_processes", "pipeline_section"]
+
+
+def pipeline_section(config: Config) -> Mapping[str, Any]:
+    """The section of the pipeline, of a configuration that is not checked yet."""
+    section = config.get("Pipeline")
+    return section if isinstance(section, Mapping) else {}
+
+
+def modules_in_processes(config: Config, executor: str) -> list[str]:
+    """The modules of the stages, if any of them is to run in worker processes.
+
+    As far as can be told before they are imported, and of a configuration that may be wrong.
+
+    Parameters
+    ----------
+    config : traitlets.config.Config
+        All of a configuration.
+    executor : str
+        The executor of the pipeline.
+    """
+    stages = pipeline_section(config).get("stagers_conf")
+    stages = stages if isinstance(stages, list | tuple) else []
+    confs = [conf for conf in stages if isinstance(conf, Mapping)]
+    kinds = [conf.get("executor", executor) for conf in confs]
+    if executor == "sequential" or "processes" not in kinds:
+        return []
+    return [conf["module"] for conf in confs if isinstance(conf.get("module"), str)]

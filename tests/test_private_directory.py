@@ -1,0 +1,55 @@
+"""The directory of the sockets: their paths fit into an address, wherever it is."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import zmq
+
+from ctapipe.pipeline.processes.private_directory import PrivateDirectory
+
+# The largest numbers that the router can put into it.
+LONGEST_NAME = "2147483647.2147483647"
+
+
+@pytest.fixture
+def temporary_directory(monkeypatch):
+    """Makes a directory whose path has a certain length that of temporary files."""
+    made = []
+
+    def make(length):
+        start = tempfile.mkdtemp(dir="/tmp")
+        made.append(start)
+        path = Path(start, "x" * (length - len(start) - 1))
+        path.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(path))
+        return path
+
+    yield make
+    for path in made:
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("length", range(40, 91))
+def test_a_socket_can_be_bound_in_it(temporary_directory, length):
+    temporary_directory(length)
+    directory = PrivateDirectory()
+    try:
+        with zmq.Context() as context, context.socket(zmq.PAIR) as socket:
+            socket.bind(f"ipc://{directory.path}/{LONGEST_NAME}")
+    finally:
+        directory.close()
+    assert not Path(directory.path).exists()
+
+
+@pytest.mark.parametrize(("length", "is_there"), [(50, True), (90, False)])
+def test_it_is_among_the_temporary_files_where_that_is_short_enough(
+    temporary_directory, length, is_there
+):
+    path = temporary_directory(length)
+    directory = PrivateDirectory()
+    try:
+        assert (Path(directory.path).parent == path) == is_there
+    finally:
+        directory.close()
