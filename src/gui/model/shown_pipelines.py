@@ -37,7 +37,7 @@ class ShownStep:
 
     Parameters
     ----------
-    snapshot : StepSnapshot
+    step : StepSnapshot
         What it says itself.
     rate : float
         Messages done per second: lately, or of the whole run if it has ended.
@@ -47,7 +47,7 @@ class ShownStep:
         Whether it holds up the others.
     """
 
-    snapshot: StepSnapshot
+    step: StepSnapshot
     rate: float
     fill: float
     is_bottleneck: bool

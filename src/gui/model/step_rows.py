@@ -36,7 +36,7 @@ def rows_of(pipeline: ShownPipeline) -> list[list[Cell]]:
     """The cells of each step, in the order of `COLUMNS`."""
     rows = []
     for shown in pipeline.steps():
-        step = shown.snapshot
+        step = shown.step
         n_jobs = step.done + step.failed
         mean_s = step.busy_s / n_jobs if n_jobs else float("nan")
         if not step.has_queue:

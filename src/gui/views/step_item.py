@@ -75,10 +75,10 @@ class StepItem(QGraphicsItem):
         self.index = index
         self._shown = shown
         self._colours = colours
-        self._height = height_of(shown.snapshot.workers)
+        self._height = height_of(shown.step.workers)
         self._fonts = {size: _font(family, size, size in BOLD) for size in SIZES}
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIsSelectable)
-        self.setToolTip(_tool_tip(shown.snapshot))
+        self.setToolTip(_tool_tip(shown.step))
 
     def show_step(self, shown: ShownStep) -> None:
         """Show what has changed, if anything has."""
@@ -99,7 +99,7 @@ class StepItem(QGraphicsItem):
         widget: QWidget | None = None,
     ) -> None:
         has_details = option.levelOfDetailFromTransform(painter.worldTransform()) > DETAIL_SCALE
-        step = self._shown.snapshot
+        step = self._shown.step
         if step.has_queue:
             self._draw_queue(painter, has_details)
         else:
@@ -112,14 +112,14 @@ class StepItem(QGraphicsItem):
     def _draw_source(self, painter: QPainter) -> None:
         """Where the messages of a step without a queue come from."""
         painter.setBrush(self._colours.line)
-        if self._shown.snapshot.chained:
+        if self._shown.step.chained:
             painter.setPen(QPen(self._colours.line, 1.4))
             painter.drawLine(QPointF(0, 0), QPointF(QUEUE_WIDTH, 0))
         painter.setPen(Qt.PenStyle.NoPen)
         painter.drawEllipse(QPointF(QUEUE_WIDTH, 0), 4, 4)
 
     def _draw_queue(self, painter: QPainter, has_details: bool) -> None:
-        step, colours = self._shown.snapshot, self._colours
+        step, colours = self._shown.step, self._colours
         oval = QRectF(0, -QUEUE_HEIGHT / 2, QUEUE_WIDTH, QUEUE_HEIGHT)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colours.card)
@@ -148,7 +148,7 @@ class StepItem(QGraphicsItem):
         painter.drawText(oval.adjusted(0, 18, 0, -3), centre, limit)
 
     def _draw_workers(self, painter: QPainter) -> None:
-        states = self._shown.snapshot.worker_states
+        states = self._shown.step.worker_states
         n = len(states)
         if n == 0:
             return
@@ -161,7 +161,7 @@ class StepItem(QGraphicsItem):
             draw_arrow(painter, begin, end, state, self._colours, size)
 
     def _draw_box(self, painter: QPainter, has_details: bool) -> None:
-        step, colours = self._shown.snapshot, self._colours
+        step, colours = self._shown.step, self._colours
         box = QRectF(BOX_LEFT, -self._height / 2, BOX_WIDTH, self._height)
         frame = QPen(colours.line, 1.2)
         if self._shown.is_bottleneck:
@@ -197,7 +197,7 @@ class StepItem(QGraphicsItem):
 
     def _draw_large(self, painter: QPainter, left: float, right: float) -> None:
         """The name, in two lines if it is long, and one number: for a graph drawn small."""
-        step, colours = self._shown.snapshot, self._colours
+        step, colours = self._shown.step, self._colours
         names = [step.name]
         metrics = QFontMetricsF(self._fonts[17])
         head, mark, tail = step.name.partition("_")
