@@ -89,7 +89,7 @@ def imported(path):
 
 # What is imported only by files that say so when it is missing, and what it is an extra for.
 EXTRAS = {
-    "gui": ["gui/*.py"],
+    "gui": ["gui/*.py", "gui/model/*.py", "gui/views/*.py"],
     "eventio": [
         "algorithms/_ctapipe/eventio_internals.py",
         "algorithms/_ctapipe/raw_events.py",

@@ -13,7 +13,7 @@ from common_steps import Consumer, Pass, numbers
 from ctapipe.pipeline import StepError, run
 from ctapipe.pipeline.configuration.reader import read_graph
 from ctapipe.pipeline.executors import EXECUTORS
-from ctapipe.pipeline.status.publisher import snapshot as take_snapshot
+from ctapipe.pipeline.status.publisher import take_snapshot
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_a_snapshot_before_there_are_workers(executor):
     )
     runner = EXECUTORS[executor](graph, logging.getLogger())
     n_workers = [1, 1, 1] if executor == "sequential" else [1, 2, 1]
-    steps = take_snapshot(runner, "a run", "a file")["steps"]
-    assert [step["worker_states"] for step in steps] == [["idle"] * n for n in n_workers]
+    steps = take_snapshot(runner, "a run", "a file").steps
+    assert [step.worker_states for step in steps] == [("idle",) * n for n in n_workers]
     runner.run()
 
 
