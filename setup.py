@@ -11,6 +11,7 @@ MODULES = (
     "_router",
     "transport/_buffers",
     "transport/_channel",
+    "transport/_packing",
     "transport/_shared",
     "workers/_runner",
 )

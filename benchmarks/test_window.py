@@ -14,7 +14,7 @@ import zmq
 from ours import ours
 from workloads import pure_python, small_objects
 
-TESTS = Path(__file__).parent.parent / "tests"
+TESTS = Path(__file__).parent.parent / "tests" / "gui"
 SNAPSHOTS_PER_S = 25
 N_STEPS = 40
 

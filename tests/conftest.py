@@ -9,14 +9,14 @@ import sys
 import threading
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import metadata
-from pathlib import Path
 
 import pytest
+from checkout import EXAMPLES, ROOT
 from ctapipe.core import Provenance
 
 from ctapipe.pipeline import Pipeline
 
-ROOT = Path(__file__).parent.parent
+TESTS_OF_THE_WINDOW = ROOT / "tests" / "gui"
 # Without a screen, and the same everywhere.
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ["PYTEST_QT_API"] = "pyside6"
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_ignore_collect(collection_path):
     """The tests of the window, where there can be none."""
-    return True if NO_QT and collection_path.name.startswith("test_window") else None
+    return True if NO_QT and collection_path.is_relative_to(TESTS_OF_THE_WINDOW) else None
 
 
 def pytest_report_header():
@@ -68,7 +68,7 @@ def versions_in_report(record_testsuite_property):
 @pytest.fixture
 def examples():
     """The directory with the example configurations."""
-    return ROOT / "examples"
+    return EXAMPLES
 
 
 @pytest.fixture(params=["threads", "processes", "sequential"])

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from checkout import ROOT
 
 from ctapipe.pipeline.toy_data import write_toy_data
 
-ROOT = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("CTAPIPE_PIPELINE_TEST_DATA", ROOT.parent / "shared" / "data"))
 HAS_REAL_DATA = (REAL_DATA / "stereo_100.simtel.zst").exists()
 KINDS = ["toy", *(["real"] if HAS_REAL_DATA else [])]

@@ -27,10 +27,10 @@ import types
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 
 from ctapipe.pipeline import running
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.rst"))]
 

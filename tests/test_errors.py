@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from common_steps import CannotBeLoaded, Consumer, Pass
 from ctapipe.core import Component, ToolConfigurationError
 from ctapipe.core.traits import Int
 from traitlets.config import Config
@@ -19,9 +20,9 @@ from ctapipe.pipeline.configuration.reader import read_graph
 from ctapipe.pipeline.executors import EXECUTORS, parallel
 
 
-@pytest.fixture(params=["threads", "sequential"])
-def executor(request):
-    return request.param
+@pytest.fixture
+def executor(executor_here):
+    return executor_here
 
 
 class Forever:
@@ -32,11 +33,6 @@ class Forever:
         while True:
             yield number
             number += 1
-
-
-class Pass:
-    def run(self, message):
-        return message
 
 
 class Calls:
@@ -211,13 +207,8 @@ def test_init_may_report_a_mistake_of_the_user(executor):
             return iter(())
 
     with pytest.raises(ConfigurationError) as failure:
-        run([Reader, Pass, consumer()], executor=executor)
+        run([Reader, Pass, Consumer], executor=executor)
     assert str(failure.value) == "step 'Reader': filename: there is no file 'events'"
-
-
-def consumer():
-    """A consumer that takes everything."""
-    return type("Consumer", (), {"run": lambda self, message: None})
 
 
 def test_finish_that_raises_is_reported_and_the_others_are_finished(executor):
@@ -244,7 +235,7 @@ def test_of_two_errors_the_first_is_raised_and_the_other_is_a_note(executor):
 
     bad = type("Bad", (), {"run": failing_on(0), "finish": finish})
     with pytest.raises(StepError, match="'Bad' raised ValueError") as failure:
-        run([Forever, {"class": bad, "nb_thread": 2}, consumer()], executor=executor)
+        run([Forever, {"class": bad, "nb_thread": 2}, Consumer], executor=executor)
     assert failure.value.__notes__ == ["besides, step 'Bad' raised OSError in finish(): disk full"]
 
 
@@ -254,7 +245,7 @@ def test_a_message_that_cannot_be_pickled_names_its_type():
             yield lambda: None
 
     with pytest.raises(StepError, match="'Producer' raised") as failure:
-        run([Producer, Pass, consumer()])
+        run([Producer, Pass, Consumer])
     assert "while pickling a function" in failure.value.__cause__.__notes__[0]
 
 
@@ -287,7 +278,7 @@ def test_too_many_workers_for_the_file_descriptors_there_are():
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
         try:
             with pytest.raises(ConfigurationError, match="102 workers need more file descriptors"):
-                run([Forever, {"class": Pass, "nb_thread": 100}, consumer()])
+                run([Forever, {"class": Pass, "nb_thread": 100}, Consumer])
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert os.listdir("/dev/fd") == before
@@ -321,18 +312,13 @@ def test_the_time_of_a_producer_that_fails_is_counted_once(executor):
     assert counters["running"] == 0
 
 
-class CannotBeLoaded:
-    def __reduce__(self):
-        return (int, ("no number",))
-
-
 def test_a_message_that_cannot_be_unpickled_is_its_receivers_failure():
     class Producer:
         def run(self):
             yield CannotBeLoaded()
 
     with pytest.raises(StepError, match="'Pass' could not receive a message.*on event 0"):
-        run([Producer, Pass, consumer()])
+        run([Producer, Pass, Consumer])
 
 
 class Picky(Component):
@@ -388,4 +374,4 @@ def test_an_exit_in_a_step_is_a_failure(executor):
             raise SystemExit(0)
 
     with pytest.raises(StepError, match="'Exits' raised SystemExit"):
-        run([Forever, Exits, consumer()], executor=executor)
+        run([Forever, Exits, Consumer], executor=executor)

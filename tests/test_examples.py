@@ -5,14 +5,13 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from checkout import EXAMPLES
 from ctapipe.io import EventSource
 
 from ctapipe.pipeline import run
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TOY = EXAMPLES / "brainstorm" / "pipeline" / "pipeline_py" / "example.json"
 HESSIO = EXAMPLES / "hessio.json"
 TELESCOPE_TYPES = EXAMPLES / "telescope_types.json"

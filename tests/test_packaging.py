@@ -10,7 +10,7 @@ import tomllib
 import zipfile
 
 import pytest
-from conftest import ROOT
+from checkout import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -89,7 +89,7 @@ def imported(path):
 
 # What is imported only by files that say so when it is missing, and what it is an extra for.
 EXTRAS = {
-    "gui": ["gui/*.py"],
+    "gui": ["gui/*.py", "gui/model/*.py", "gui/views/*.py"],
     "eventio": [
         "algorithms/_ctapipe/eventio_internals.py",
         "algorithms/_ctapipe/raw_events.py",

@@ -13,53 +13,28 @@ from .._router import Router
 from ..configuration.graph import UNLIMITED, Graph, WorkerKind
 from ..errors import ConfigurationError, StepError
 from ..processes.by_value import dump_by_value
-from ..processes.child import SharedLayout, WorkerSetup
+from ..processes.child import WorkerSetup
 from ..processes.fork_server_client import ForkServerClient
 from ..processes.private_directory import PrivateDirectory
-from ..processes.supervisor import ProcessWorker, WorkerProcesses
+from ..processes.process_worker import ProcessWorker
+from ..processes.shared_layout import SharedLayout
+from ..processes.supervisor import Supervisor
 from ..transport._buffers import BufferPool
 from ..transport._channel import Channel
+from ..transport._packing import Packer
 from ..transport._shared import SharedMemory
-from ..transport.packing import Bodies
+from ..transport.indices import RouterIndex
 from ..workers.chains import ChainCounts, join_chain
 from ..workers.step import Send, Step, create_steps
-from ..workers.worker import Worker, WorkerThread, wait_for
+from ..workers.worker import Worker
+from ..workers.worker_thread import wait_for
 from .executor import Executor
+from .thread_worker import ThreadWorker
 
 __all__ = ["Processes", "Threads"]
 
 MOST_SEND_AHEAD = 64
 PAGE = 4096
-
-
-class ThreadWorker:
-    """What a `ProcessWorker` is, in a thread.
-
-    Parameters
-    ----------
-    worker : Worker
-        The worker.
-    steps : dict of int to Step
-        Its instances, by the index of their step.
-    """
-
-    def __init__(self, worker: Worker, steps: dict[int, Step]) -> None:
-        self._worker = worker
-        self._steps = steps
-        self._thread = WorkerThread(worker.steps[0].name)
-
-    def call(self, name: str, step: int | None = None) -> threading.Event:
-        """Let it make a call after those before it, and return what is set when it has ended."""
-        arguments = [] if step is None else [self._steps[step]]
-        return self._thread.call(getattr(self._worker, name), *arguments)
-
-    def end(self) -> None:
-        """End it after the calls that it was told to make."""
-        self._thread.end()
-
-    def join(self) -> None:
-        """Wait for its end, if it was started."""
-        self._thread.join()
 
 
 class Parallel(Executor):
@@ -81,11 +56,11 @@ class Parallel(Executor):
         self._chain_counts = ChainCounts(graph, n_workers)
         self._memory: SharedMemory | None = None
         self._directory: PrivateDirectory | None = None
-        self._processes: WorkerProcesses | None = None
+        self._supervisor: Supervisor | None = None
         self._layout = SharedLayout()
         if any(self._in_process):
-            self._layout = SharedLayout(self._rooms(), self._chain_counts.size)
-            self._memory = SharedMemory(list(self._layout.rooms), extra=self._layout.extra)
+            self._layout = SharedLayout(self._arena_sizes(), self._chain_counts.size)
+            self._memory = self._layout.create()
             self._directory = PrivateDirectory()
             counts = self._layout.chain_counts(self._memory)
             self._chain_counts = ChainCounts(graph, n_workers, counts)
@@ -93,7 +68,7 @@ class Parallel(Executor):
         self._channels: list[Channel] = []
         self._workers: list[ThreadWorker | ProcessWorker] = []
         self._to_finish: list[int] = []
-        # So that nobody reads counts in memory that is being let go of.
+        # So that nobody reads counts of a router that is being closed.
         self._counting = threading.RLock()
         self._closed = False
         self._last_counters: list[dict[str, Any]] | None = None
@@ -139,7 +114,7 @@ class Parallel(Executor):
             return Router(steps)
         return Router(
             steps,
-            shared=self._memory.address,
+            segment=self._memory.segment,
             flags=self._layout.flags(self._memory),
             directory=self._directory.path,
             retries=self._retries,
@@ -162,8 +137,8 @@ class Parallel(Executor):
                     worker.call("work")
                 wait_for(self._routed)
             gc.unfreeze()
-            if self._processes is not None:
-                self._processes.routed()
+            if self._supervisor is not None:
+                self._supervisor.routed()
             while self._to_finish:
                 for ended in self._finish(self._to_finish.pop(0)):
                     wait_for(ended)
@@ -175,8 +150,8 @@ class Parallel(Executor):
             gc.unfreeze()
             # Interrupted for the second time: the threads end when their jobs do.
             self._router.discard()
-            if self._processes is not None:
-                self._processes.abort()
+            if self._supervisor is not None:
+                self._supervisor.abort()
                 self._close_processes()
             while self._to_finish:
                 self._finish(self._to_finish.pop(0))
@@ -220,20 +195,26 @@ class Parallel(Executor):
             self._start_processes(self._memory)
         pool = BufferPool()
         channels: dict[int, Channel] = {}
+        indices: dict[int, RouterIndex] = {}
         try:
             # One by one, so that those that there are can be closed when the next fails.
-            for worker, (head, _) in enumerate(self._slots):
+            for slot, (head, _) in enumerate(self._slots):
                 if self._in_process[head] and self._memory is not None:
-                    self._router.connect_process(head, self._layout.counts(self._memory, worker))
+                    indices[slot] = self._router.connect_process(
+                        head,
+                        self._layout.counts(self._memory, slot),
+                        self._layout.arena(slot),
+                        self._layout.holder(slot),
+                    )
                 else:
-                    channels[worker] = self._channel(worker, head, pool)
-                    self._channels.append(channels[worker])
+                    channels[slot] = self._channel(slot, head, pool)
+                    self._channels.append(channels[slot])
             steps = create_steps(
                 self.graph,
                 [
-                    (self.graph.steps[i], self._send(channel, self._slots[worker][0], i))
-                    for worker, channel in channels.items()
-                    for i in self._chains[self._slots[worker][0]]
+                    (self.graph.steps[i], self._send(channel, self._slots[slot][0], i))
+                    for slot, channel in channels.items()
+                    for i in self._chains[self._slots[slot][0]]
                 ],
                 self.log,
             )
@@ -248,13 +229,14 @@ class Parallel(Executor):
                 ]
             ) from None
         rest = iter(steps)
-        for worker, (head, number) in enumerate(self._slots):
+        for slot, (head, number) in enumerate(self._slots):
             chain = self._chains[head]
-            if worker not in channels and self._processes is not None:
-                self._workers.append(self._processes.worker(worker, *self._describe(chain)))
+            if slot not in channels and self._supervisor is not None:
+                worker = self._supervisor.worker(slot, indices[slot], *self._describe(chain))
+                self._workers.append(worker)
                 continue
             instances = {i: next(rest) for i in chain}
-            self._workers.append(self._thread_worker(channels[worker], number, instances))
+            self._workers.append(self._thread_worker(channels[slot], number, instances))
 
     def _thread_worker(self, channel: Channel, number: int, steps: dict[int, Step]) -> ThreadWorker:
         worker = Worker(list(steps.values()), channel, 0 in steps, self._on_error, self._may_skip)
@@ -268,15 +250,16 @@ class Parallel(Executor):
         specs = [self.graph.steps[i] for i in chain]
         return specs[0].name, any(hasattr(spec.step_class, "finish") for spec in specs)
 
-    def _channel(self, worker: int, head: int, pool: BufferPool) -> Channel:
+    def _channel(self, slot: int, head: int, pool: BufferPool) -> Channel:
         spec = self.graph.steps[head]
-        bodies = None
+        packer = None
         if self._memory is not None:
-            bodies = Bodies(
+            packer = Packer(
                 self._memory,
-                worker,
-                self._layout.rooms[worker],
-                is_process=False,
+                self._layout.arena(slot),
+                self._layout.arena_sizes[slot],
+                self._layout.holder(slot),
+                keeps=False,
                 ended=self._is_ending if spec.role == "producer" else None,
             )
         return Channel(
@@ -285,8 +268,8 @@ class Parallel(Executor):
             self._send_ahead(self._chains[head]),
             by_reference=spec.serialization == "none",
             pool=pool,
-            bodies=bodies,
-            leave=bytes(self._in_process),
+            packer=packer,
+            leaves_process=bytes(self._in_process),
             in_batches=not any(spec.ordered for spec in self.graph.steps),
         )
 
@@ -308,13 +291,13 @@ class Parallel(Executor):
 
     # ------------------------------------------------------------- processes
 
-    def _rooms(self) -> tuple[int, ...]:
+    def _arena_sizes(self) -> tuple[int, ...]:
         """How the shared memory is divided: half for the producer, where all begins."""
         n_stage_workers = sum(self.graph.steps[head].role == "stage" for head, _ in self._slots)
         size = self._shared_memory_mb << 20
-        rooms = {"producer": size // 2, "stage": size // 2 // n_stage_workers, "consumer": 0}
+        sizes = {"producer": size // 2, "stage": size // 2 // n_stage_workers, "consumer": 0}
         return tuple(
-            max(rooms[self.graph.steps[head].role] // PAGE, 1) * PAGE for head, _ in self._slots
+            max(sizes[self.graph.steps[head].role] // PAGE, 1) * PAGE for head, _ in self._slots
         )
 
     def _start_processes(self, memory: SharedMemory) -> None:
@@ -325,7 +308,7 @@ class Parallel(Executor):
         )
         setup = WorkerSetup(
             graph=Graph(steps),
-            workers=tuple(self._slots),
+            slots=tuple(self._slots),
             send_ahead=tuple(self._send_ahead(self._chains[head]) for head, _ in self._slots),
             layout=self._layout,
             log_name=self.log.name,
@@ -341,7 +324,7 @@ class Parallel(Executor):
                 ]
             ) from error
         fork_server = self._fork_server or ForkServerClient()
-        self._processes = WorkerProcesses(
+        self._supervisor = Supervisor(
             fork_server,
             self._router,
             self.log,
@@ -351,14 +334,14 @@ class Parallel(Executor):
             [spec.name for spec in self.graph.steps],
         )
         fork_server.set_up(pickled, memory.fd)
-        self._processes.start()
+        self._supervisor.start()
 
     def _is_ending(self) -> bool:
         return bool(self._interrupted or self._errors)
 
     def _close_processes(self) -> None:
-        if self._processes is not None:
-            self._processes.close()
+        if self._supervisor is not None:
+            self._supervisor.close()
         if self._directory is not None:
             self._directory.close()
 
@@ -383,6 +366,7 @@ class Parallel(Executor):
             self._router.close()
             if self._memory is not None:
                 self._last_counters = self.counters()
+                self._chain_counts.close()
                 self._memory.close()
 
 

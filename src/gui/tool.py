@@ -112,7 +112,7 @@ class PipeGui(Tool):
                 )
             self.check_output(self.screenshot)
         self._find_qt()
-        from .receiver import Receiver
+        from .model.receiver import Receiver
 
         key = None if self.server_key_file is None else str(self.server_key_file)
         host = "127.0.0.1" if self.host == "localhost" else self.host
@@ -126,7 +126,7 @@ class PipeGui(Tool):
 
     def start(self) -> None:
         """Show the window until it is closed."""
-        from .application import show_window
+        from .views.application import show_window
 
         if show_window(self._receiver, self.log, self.screenshot) is not None:
             raise KeyboardInterrupt

@@ -1,7 +1,6 @@
 """A worker in a process of its own: what it is made of, and its life."""
 
 import contextlib
-import ctypes
 import dataclasses
 import gc
 import logging
@@ -20,55 +19,19 @@ from tblib import pickling_support
 from ..configuration.graph import Graph
 from ..errors import ConfigurationError, StepError
 from ..transport._channel import Channel
+from ..transport._packing import Packer
 from ..transport._shared import SharedMemory
-from ..transport.packing import Bodies
 from ..workers.chains import ChainCounts, join_chain
 from ..workers.step import Step, create_steps
-from ..workers.worker import Worker, WorkerThread
+from ..workers.worker import Worker
+from ..workers.worker_thread import WorkerThread
 from .remote_router import RemoteRouter
+from .shared_layout import SharedLayout
 
-__all__ = ["SharedLayout", "WorkerSetup", "dump_error"]
+__all__ = ["WorkerSetup", "dump_error"]
 
 OnError = Callable[[StepError | ConfigurationError], None]
 MaySkip = Callable[[StepError | ConfigurationError], bool]
-
-# A cache line, and the size of wire_counts (see _wire.h), bytes.
-FLAGS_SIZE = 64
-COUNTS_SIZE = 128
-
-
-@dataclasses.dataclass(frozen=True)
-class SharedLayout:
-    """Where what the processes of a run share lies.
-
-    Parameters
-    ----------
-    rooms : tuple of int
-        The size of each worker's arena, bytes.
-    chain_counts_size : int
-        The size of the counts of chains, bytes.
-    """
-
-    rooms: tuple[int, ...] = ()
-    chain_counts_size: int = 0
-
-    @property
-    def extra(self) -> int:
-        """The size of the flags and all counts together, bytes."""
-        return FLAGS_SIZE + COUNTS_SIZE * len(self.rooms) + self.chain_counts_size
-
-    def flags(self, memory: SharedMemory) -> int:
-        """The address of the run's flags."""
-        return memory.extra_address
-
-    def counts(self, memory: SharedMemory, worker: int) -> int:
-        """The address of a worker's counts."""
-        return memory.extra_address + FLAGS_SIZE + COUNTS_SIZE * worker
-
-    def chain_counts(self, memory: SharedMemory) -> memoryview:
-        """The counts of chains; to be used as long as the memory is open."""
-        size = self.chain_counts_size
-        return memoryview((ctypes.c_char * size).from_address(self.counts(memory, len(self.rooms))))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +42,11 @@ class WorkerSetup:
     ----------
     graph : Graph
         The pipeline's graph; the classes of the steps that run elsewhere may be missing.
-    workers : tuple of tuple (head, number)
+    slots : tuple of tuple (head, number)
         Of each worker the index of its step, the first of its chain, and which of that
         step's workers it is.
     send_ahead : tuple of int
-        How many messages each worker may send before the router reads them.
+        How many messages each may send before the router reads them.
     layout : SharedLayout
         Where things are in the shared memory.
     log_name : str
@@ -93,20 +56,20 @@ class WorkerSetup:
     """
 
     graph: Graph
-    workers: tuple[tuple[int, int], ...]
+    slots: tuple[tuple[int, int], ...]
     send_ahead: tuple[int, ...]
     layout: SharedLayout
     log_name: str
     log_level: int
 
-    def run(self, memory_fd: int, index: int, endpoint: str, connection: Connection) -> None:
+    def run(self, memory_fd: int, slot: int, endpoint: str, connection: Connection) -> None:
         """Be a worker, until the main process ends it or dies.
 
         Parameters
         ----------
         memory_fd : int
             The file descriptor of the shared memory.
-        index : int
+        slot : int
             Which one.
         endpoint : str
             The router's address for it.
@@ -127,9 +90,9 @@ class WorkerSetup:
             send("error", dump_error(error))
 
         with contextlib.closing(SharedMemory.attach(memory_fd, private=True)) as memory:
-            channel = self._channel(index, endpoint, memory)
+            channel = self._channel(slot, endpoint, memory)
             try:
-                worker, steps = self._worker(index, channel, memory, send, on_error, may_skip)
+                worker, steps = self._worker(slot, channel, memory, send, on_error, may_skip)
             except (ConfigurationError, StepError) as error:
                 on_error(error)
                 os._exit(1)
@@ -156,27 +119,34 @@ class WorkerSetup:
             thread.join()
             channel.close()
 
-    def _channel(self, index: int, endpoint: str, memory: SharedMemory) -> Channel:
-        head, _ = self.workers[index]
+    def _channel(self, slot: int, endpoint: str, memory: SharedMemory) -> Channel:
+        head, _ = self.slots[slot]
+        layout = self.layout
         return Channel(
-            RemoteRouter(endpoint, self.layout.counts(memory, index), self.layout.flags(memory)),
+            RemoteRouter(endpoint, layout.counts(memory, slot), layout.flags(memory)),
             head,
-            self.send_ahead[index],
-            bodies=Bodies(memory, index, self.layout.rooms[index], is_process=True),
-            leave=bytes([1] * len(self.graph.steps)),
+            self.send_ahead[slot],
+            packer=Packer(
+                memory,
+                layout.arena(slot),
+                layout.arena_sizes[slot],
+                layout.holder(slot),
+                keeps=True,
+            ),
+            leaves_process=bytes([1] * len(self.graph.steps)),
             is_process=True,
         )
 
     def _worker(
         self,
-        index: int,
+        slot: int,
         channel: Channel,
         memory: SharedMemory,
         send: "_Sender",
         on_error: OnError,
         may_skip: MaySkip,
     ) -> tuple[Worker, dict[int, Step]]:
-        head, number = self.workers[index]
+        head, number = self.slots[slot]
         chain = self.graph.chains()[head]
         created = create_steps(
             self.graph, [(self.graph.steps[i], channel.send) for i in chain], self._log(send)

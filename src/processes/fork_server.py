@@ -42,11 +42,11 @@ def serve(connection: Connection, descriptors: socket.socket) -> None:
     connection : multiprocessing.connection.Connection
         To the main process. It first sends the path of modules, the command line and the
         modules to import; when it knows it, what worker processes are to be made of,
-        pickled; then, for each worker, its index and endpoint. It is told of every process
+        pickled; then, for each worker, its slot and endpoint. It is told of every process
         that has started or ended, and why this one cannot go on.
     descriptors : socket.socket
         From the main process. The first file descriptor is that of the shared memory; then
-        one comes before each worker's index, of that worker's own connection.
+        one comes before each worker's slot, of that worker's own connection.
     """
     # The main process decides what an interrupt means, and ends the workers.
     for number in INTERRUPTS:
@@ -55,7 +55,7 @@ def serve(connection: Connection, descriptors: socket.socket) -> None:
     # What modules make stays, in the workers too: a third of the time to import ctapipe would
     # go into looking for what does not.
     gc.disable()
-    indices: dict[int, int] = {}
+    slots: dict[int, int] = {}
     try:
         sys.path[:], sys.argv[:], modules = connection.recv()
         for module in modules:
@@ -65,14 +65,14 @@ def serve(connection: Connection, descriptors: socket.socket) -> None:
         setup_bytes = connection.recv_bytes()
         memory_fd = receive_descriptor(descriptors)
         setup = pickle.loads(setup_bytes)
-        _fork_workers(connection, descriptors, setup, memory_fd, indices)
+        _fork_workers(connection, descriptors, setup, memory_fd, slots)
     except EOFError:
         pass
     except BaseException as error:
         # The main process may have died.
         with contextlib.suppress(OSError):
             connection.send(("failed", "".join(traceback.format_exception_only(error)).strip()))
-    for pid in indices:
+    for pid in slots:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -82,9 +82,9 @@ def _fork_workers(
     descriptors: socket.socket,
     setup: Any,
     memory_fd: int,
-    indices: dict[int, int],
+    slots: dict[int, int],
 ) -> None:
-    """Do so until the main process has gone; ``indices`` are of those that live, by pid."""
+    """Do so until the main process has gone; ``slots`` are of those that live, by pid."""
     wake_read, wake_write = socket.socketpair()
     wake_write.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -95,30 +95,30 @@ def _fork_workers(
         ready = wait([connection, wake_read])
         if wake_read in ready:
             wake_read.recv(4096)
-            _reap(connection, indices)
+            _reap(connection, slots)
         if connection in ready:
-            index, endpoint = connection.recv()
+            slot, endpoint = connection.recv()
             worker_fd = receive_descriptor(descriptors)
             pid = os.fork()
             if pid == 0:
-                _become_worker(setup, memory_fd, index, endpoint, worker_fd, own)
+                _become_worker(setup, memory_fd, slot, endpoint, worker_fd, own)
             os.close(worker_fd)
-            indices[pid] = index
-            connection.send(("started", index, pid))
+            slots[pid] = slot
+            connection.send(("started", slot, pid))
 
 
-def _reap(connection: Connection, indices: dict[int, int]) -> None:
-    while indices:
+def _reap(connection: Connection, slots: dict[int, int]) -> None:
+    while slots:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        connection.send(("ended", indices.pop(pid), os.waitstatus_to_exitcode(status)))
+        connection.send(("ended", slots.pop(pid), os.waitstatus_to_exitcode(status)))
 
 
 def _become_worker(
     setup: Any,
     memory_fd: int,
-    index: int,
+    slot: int,
     endpoint: str,
     worker_fd: int,
     of_server: Iterable[Connection | socket.socket],
@@ -133,7 +133,7 @@ def _become_worker(
         for end in of_server:
             end.close()
         with Connection(worker_fd) as connection:
-            setup.run(memory_fd, index, endpoint, connection)
+            setup.run(memory_fd, slot, endpoint, connection)
         status = 0
     except BaseException:
         traceback.print_exc()

@@ -92,12 +92,12 @@ class ForkServerClient:
             send_descriptor(self._descriptors, memory_fd)
             self.connection.send_bytes(setup)
 
-    def fork(self, index: int, endpoint: str) -> Connection:
+    def fork(self, slot: int, endpoint: str) -> Connection:
         """Let it fork a worker process.
 
         Parameters
         ----------
-        index : int
+        slot : int
             Which worker it is to be.
         endpoint : str
             The router's address for it.
@@ -107,22 +107,22 @@ class ForkServerClient:
         multiprocessing.connection.Connection
             To the new process.
         """
-        ours, self._sent[index] = Pipe()
+        ours, self._sent[slot] = Pipe()
         with contextlib.suppress(OSError):
             # First, so that it never waits for a descriptor that does not come.
-            send_descriptor(self._descriptors, self._sent[index].fileno())
-            self.connection.send((index, endpoint))
+            send_descriptor(self._descriptors, self._sent[slot].fileno())
+            self.connection.send((slot, endpoint))
         return ours
 
-    def started(self, index: int) -> None:
+    def started(self, slot: int) -> None:
         """Take note that it has forked a worker.
 
         Parameters
         ----------
-        index : int
+        slot : int
             Which one.
         """
-        self._sent.pop(index).close()
+        self._sent.pop(slot).close()
 
     def close(self) -> None:
         """End it, and the processes that it has forked."""

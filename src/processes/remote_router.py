@@ -2,6 +2,8 @@
 
 import zmq
 
+from ..transport.worker_end import WorkerEnd
+
 __all__ = ["RemoteRouter"]
 
 
@@ -12,27 +14,28 @@ class RemoteRouter:
     ----------
     endpoint : str
         The address of the worker's socket.
-    counts : int
-        The address of the worker's counts, in the shared memory.
-    flags : int
-        The address of the run's flags, in the shared memory.
+    counts : memoryview
+        The worker's counts, in the shared memory.
+    flags : memoryview
+        The run's flags, in the shared memory.
     """
 
-    def __init__(self, endpoint: str, counts: int, flags: int) -> None:
+    def __init__(self, endpoint: str, counts: memoryview, flags: memoryview) -> None:
         self._endpoint = endpoint
         self._counts = counts
         self._flags = flags
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PAIR)
 
-    def connect(self, step: int, send_ahead: int) -> tuple[int, int, int, int]:
+    def connect(self, step: int, send_ahead: int = 16) -> WorkerEnd:
         """As `Router.connect`: one socket is for both ways."""
         self._socket.sndhwm = max(1, send_ahead)
         self._socket.rcvhwm = 0
         self._socket.connect(self._endpoint)
-        return self._socket.underlying, self._socket.underlying, self._counts, self._flags
+        address = self._socket.underlying
+        return WorkerEnd(address, address, self._counts, self._flags)
 
-    def disconnect(self, jobs: int, sent: int) -> None:
+    def disconnect(self, end: WorkerEnd) -> None:
         """Close the socket once all that was sent has left."""
         self._socket.close()
         self._context.term()

@@ -8,117 +8,22 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, Pipe, wait
-from typing import Any
+from multiprocessing.connection import Pipe, wait
 
 from .._router import Router
 from ..errors import ConfigurationError, StepError
-from ..workers.worker import LONGEST_DEAFNESS_S, wait_for
+from ..transport.indices import RouterIndex
+from ..workers.worker_thread import wait_for
 from .fork_server_client import ForkServerClient
+from .process_worker import ProcessWorker
 
-__all__ = ["ProcessWorker", "WorkerProcesses"]
+__all__ = ["Supervisor"]
 
 # How often in a row a replacement may die before it is initialized.
 MOST_FAILED_STARTS = 10
 
 
-class ProcessWorker:
-    """What a `Worker` in its `WorkerThread` is, in a process.
-
-    Parameters
-    ----------
-    processes : WorkerProcesses
-        Who looks after it.
-    index : int
-        The router's number for it.
-    name : str
-        The name of its step, the first of its chain.
-    has_finish : bool
-        Whether anything is lost if it dies when all work is done.
-    """
-
-    def __init__(
-        self, processes: "WorkerProcesses", index: int, name: str, has_finish: bool
-    ) -> None:
-        self.index = index
-        self.name = name
-        self.has_finish = has_finish
-        self.ended = threading.Event()
-        # All that it was told to do, which a process that takes its place is told again.
-        self.calls: list[tuple[tuple[str, int | None], threading.Event]] = []
-        self.n_done = 0
-        # How often in a row it died before it was initialized.
-        self.n_failed_starts = 0
-        self.pid: int | None = None
-        self.connection: Connection | None = None
-        self._processes = processes
-        self._lock = threading.Lock()
-
-    def call(self, name: str, step: int | None = None) -> threading.Event:
-        """Let it make a call after those before it, and return what is set when it has ended.
-
-        The first call starts the process.
-        """
-        if self.connection is None:
-            self._processes.fork(self)
-        event = threading.Event()
-        with self._lock:
-            self.calls.append(((name, step), event))
-            if self.ended.is_set():
-                event.set()
-            else:
-                self.tell(name, step)
-        return event
-
-    def end(self) -> None:
-        """End the process after the calls that it was told to make."""
-        self.tell("end")
-
-    def join(self) -> None:
-        """Wait for its end, if it was started."""
-        while self.connection is not None and not self.ended.wait(LONGEST_DEAFNESS_S):
-            pass
-
-    @property
-    def is_initialized(self) -> bool:
-        """Whether it has made all calls of ``init`` that it was told to make."""
-        return self.n_done >= sum(name == "init" for (name, _), _ in self.calls)
-
-    @property
-    def works(self) -> bool:
-        """Whether it was told to work."""
-        return any(name == "work" for (name, _), _ in self.calls)
-
-    def tell(self, *command: Any) -> None:
-        """Send a command; one that has died is told again when it has been replaced."""
-        if self.connection is not None:
-            with contextlib.suppress(OSError):
-                self.connection.send(command)
-
-    def tell_again(self) -> None:
-        """Let a process that takes the place of another do what that was told."""
-        with self._lock:
-            self.n_done = 0
-            for command, _ in self.calls:
-                self.tell(*command)
-
-    def has_done(self) -> None:
-        """Take note that a call has ended."""
-        _, event = self.calls[self.n_done]
-        self.n_done += 1
-        if self.is_initialized:
-            self.n_failed_starts = 0
-        event.set()
-
-    def has_ended(self) -> None:
-        """Take note that it makes no more calls."""
-        with self._lock:
-            self.ended.set()
-            for _, event in self.calls:
-                event.set()
-
-
-class WorkerProcesses:
+class Supervisor:
     """Looks after all worker processes of a run, in a thread of its own.
 
     Parameters
@@ -171,9 +76,11 @@ class WorkerProcesses:
         """Watch the fork server and the workers from now on."""
         self._thread.start()
 
-    def worker(self, index: int, name: str, has_finish: bool) -> ProcessWorker:
+    def worker(
+        self, slot: int, router_index: RouterIndex, name: str, has_finish: bool
+    ) -> ProcessWorker:
         """A worker that is not started yet."""
-        worker = ProcessWorker(self, index, name, has_finish)
+        worker = ProcessWorker(self.fork, slot, router_index, name, has_finish)
         self._workers.append(worker)
         return worker
 
@@ -191,8 +98,8 @@ class WorkerProcesses:
                 [f"the steps cannot be made in worker processes: {self._error}"]
             )
         with self._lock:
-            endpoint = self._router.endpoint(worker.index)
-            worker.connection = self._fork_server.fork(worker.index, endpoint)
+            endpoint = self._router.endpoint(worker.router_index)
+            worker.connection = self._fork_server.fork(worker.slot, endpoint)
         self._wake()
 
     def routed(self) -> None:
@@ -264,16 +171,16 @@ class WorkerProcesses:
             (self._error,) = what
             self._ready.set()
         elif kind == "started":
-            index, pid = what
-            self._fork_server.started(index)
-            self._of(index).pid = pid
+            slot, pid = what
+            self._fork_server.started(slot)
+            self._in_slot(slot).pid = pid
             if self._is_aborted:
                 self.abort()
         else:
             self._handle_end(*what)
 
-    def _of(self, index: int) -> ProcessWorker:
-        return next(worker for worker in self._workers if worker.index == index)
+    def _in_slot(self, slot: int) -> ProcessWorker:
+        return next(worker for worker in self._workers if worker.slot == slot)
 
     def _read(self, worker: ProcessWorker) -> None:
         """Handle what a worker says, as long as there is anything."""
@@ -293,8 +200,8 @@ class WorkerProcesses:
         except (EOFError, OSError):
             worker.connection.close()
 
-    def _handle_end(self, index: int, status: int) -> None:
-        worker = self._of(index)
+    def _handle_end(self, slot: int, status: int) -> None:
+        worker = self._in_slot(slot)
         if worker.connection is not None and not worker.connection.closed:
             self._read(worker)
             worker.connection.close()
@@ -313,12 +220,12 @@ class WorkerProcesses:
                     how,
                 )
                 self._dying.add(worker)
-                self._router.worker_died(index, True)
+                self._router.worker_died(worker.router_index, True)
                 return
         if at_work or not worker.works:
             if not self._has_failed:
                 self._fail(StepError(worker.name, f"lost its worker process in init(): it {how}"))
-            self._router.worker_died(index, False)
+            self._router.worker_died(worker.router_index, False)
         elif worker.has_finish:
             self._fail(StepError(worker.name, f"lost its worker process in finish(): it {how}"))
         worker.has_ended()
@@ -328,7 +235,7 @@ class WorkerProcesses:
             if kind == "given up":
                 self._give_up(self._step_names[index], *rest)
                 continue
-            worker = self._of(index)
+            worker = next(worker for worker in self._workers if worker.router_index == index)
             with self._lock:
                 self._dying.discard(worker)
             if rest[0] and not self._is_routed:
@@ -359,7 +266,7 @@ class WorkerProcesses:
                 if worker.pid is not None:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(worker.pid, signal.SIGKILL)
-                self._router.worker_died(worker.index, False)
+                self._router.worker_died(worker.router_index, False)
                 worker.has_ended()
 
 

@@ -1,6 +1,5 @@
-"""Snapshots of a running pipeline: their format, and how they are sent."""
+"""Takes snapshots of a running pipeline, and sends them."""
 
-import json
 import os
 import re
 import socket
@@ -8,17 +7,18 @@ import threading
 import time
 import uuid
 from types import TracebackType
-from typing import Any
+from typing import cast
 
+import msgspec
 import zmq
 from zmq.auth import load_certificate
 
 from ..errors import ConfigurationError
 from ..executors import Executor
+from .snapshot import SCHEMA, EventCounts, Snapshot, State, StepSnapshot, WorkerState
 
-__all__ = ["StatusPublisher", "snapshot"]
+__all__ = ["StatusPublisher", "take_snapshot"]
 
-SCHEMA = 1
 # In Z85, as ZeroMQ writes the 32 bytes of a key.
 KEY = re.compile(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
 SHORTEST_PAUSE_S = 0.1
@@ -37,10 +37,9 @@ NOBODY_THERE = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
-STEP_COUNTERS = ("running", "queue", "received", "done", "failed", "sent", "busy_s")
 
 
-def snapshot(executor: Executor, pipeline_id: str, configuration: str) -> dict[str, Any]:
+def take_snapshot(executor: Executor, pipeline_id: str, configuration: str) -> Snapshot:
     """The state of a pipeline, for a window to show.
 
     Parameters
@@ -51,38 +50,34 @@ def snapshot(executor: Executor, pipeline_id: str, configuration: str) -> dict[s
         Tells this run from all others.
     configuration : str
         The name of the configuration.
-
-    Returns
-    -------
-    dict
-        ``schema``, ``pipeline`` (the id), ``host``, ``pid``, ``configuration``, ``state``,
-        ``executor``, ``elapsed_s`` (seconds), ``events`` (``sent``, ``finished``) and
-        ``steps``: per step ``name``, ``role``, ``next_steps``, ``chained``, ``workers``,
-        ``worker_states`` (per worker ``idle``, ``busy`` or ``blocked``), ``queue_limit``
-        (-1: none), ``running``, ``queue``, ``received``, ``done``, ``failed``, ``sent`` and
-        ``busy_s`` (seconds).
     """
-    return {
-        "schema": SCHEMA,
-        "pipeline": pipeline_id,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "configuration": configuration,
-        "state": executor.state,
-        "executor": executor.name,
-        "elapsed_s": executor.elapsed_s,
-        "events": executor.events(),
-        "steps": [
-            {
-                "name": spec.name,
-                "role": spec.role,
-                "next_steps": list(spec.next_steps),
-                "chained": spec.chained,
-                "workers": executor.workers(i),
-                "worker_states": states,
-                "queue_limit": spec.queue_limit,
-                **{counter: counters[counter] for counter in STEP_COUNTERS},
-            }
+    return Snapshot(
+        schema=SCHEMA,
+        pipeline=pipeline_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        configuration=_encodable(configuration),
+        state=cast("State", executor.state),
+        executor=executor.name,
+        elapsed_s=executor.elapsed_s,
+        events=EventCounts(**executor.events()),
+        steps=tuple(
+            StepSnapshot(
+                name=_encodable(spec.name),
+                role=spec.role,
+                next_steps=tuple(map(_encodable, spec.next_steps)),
+                chained=spec.chained,
+                workers=executor.workers(i),
+                worker_states=cast("tuple[WorkerState, ...]", tuple(states)),
+                queue_limit=spec.queue_limit,
+                running=counters["running"],
+                queue=counters["queue"],
+                received=counters["received"],
+                done=counters["done"],
+                failed=counters["failed"],
+                sent=counters["sent"],
+                busy_s=counters["busy_s"],
+            )
             for i, (spec, states, counters) in enumerate(
                 zip(
                     executor.graph.steps,
@@ -91,8 +86,13 @@ def snapshot(executor: Executor, pipeline_id: str, configuration: str) -> dict[s
                     strict=True,
                 )
             )
-        ],
-    }
+        ),
+    )
+
+
+def _encodable(text: str) -> str:
+    """The same, but for what the name of a file has in place of bytes that are no letters."""
+    return text.encode(errors="replace").decode()
 
 
 class StatusPublisher:
@@ -183,8 +183,8 @@ class StatusPublisher:
         previous = None
         while True:
             ended = self._ended.is_set()
-            current = snapshot(self._executor, self._pipeline_id, self._configuration)
-            progress = (current["state"], current["steps"])
+            current = take_snapshot(self._executor, self._pipeline_id, self._configuration)
+            progress = (current.state, current.steps)
             if progress != previous:
                 pause_s = SHORTEST_PAUSE_S
             else:
@@ -193,7 +193,7 @@ class StatusPublisher:
                 self._wait_for_window()
             if ended or progress != previous or silence_s >= LONGEST_SILENCE_S:
                 self._socket.send_multipart(
-                    [self._pipeline_id.encode(), json.dumps(current).encode()]
+                    [self._pipeline_id.encode(), msgspec.json.encode(current)]
                 )
                 previous = progress
                 silence_s = 0.0

@@ -1,11 +1,22 @@
-"""What a pipeline says of itself, as it arrives: JSON that anybody may have sent."""
+"""What a pipeline says of itself: the format that it sends, and that anybody may have sent."""
 
-import dataclasses
-import json
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, get_args
 
-__all__ = ["ENDED", "BadSnapshot", "Snapshot", "StepSnapshot", "read_snapshot"]
+import msgspec
+from msgspec import Meta, Struct
+
+__all__ = [
+    "ENDED",
+    "SCHEMA",
+    "BadSnapshot",
+    "EventCounts",
+    "Snapshot",
+    "State",
+    "StepSnapshot",
+    "WorkerState",
+    "read_snapshot",
+]
 
 SCHEMA = 1
 MOST_BYTES = 1 << 18
@@ -15,28 +26,35 @@ MOST_WORKERS = 5000
 LONGEST_TEXT = 200
 LARGEST_NUMBER = 1 << 53
 
-ROLES = ("producer", "stage", "consumer")
-WORKER_STATES = ("idle", "busy", "blocked")
-ENDED = ("finished", "failed", "interrupted")
-STATES = ("starting", "running", "stopping", *ENDED)
+Role = Literal["producer", "stage", "consumer"]
+WorkerState = Literal["idle", "busy", "blocked"]
+Ended = Literal["finished", "failed", "interrupted"]
+State = Literal["starting", "running", "stopping", Ended]
+ENDED: tuple[Ended, ...] = get_args(Ended)
+
+Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+Limit = Annotated[int, Meta(ge=-1, le=LARGEST_NUMBER)]
+Seconds = Annotated[float, Meta(ge=0, le=LARGEST_NUMBER)]
 
 
 class BadSnapshot(ValueError):
     """What arrived is no snapshot, or one that this window does not understand."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class StepSnapshot:
+class StepSnapshot(Struct, frozen=True, kw_only=True):
     """What a step has done.
 
     Parameters
     ----------
     name, role : str
         Its name; ``producer``, ``stage`` or ``consumer``.
-    next_steps : tuple of int
-        Those that it sends to, by index.
+    next_steps : tuple of str
+        The names of those that it sends to.
     chained : bool
         Whether it runs in the workers of the step before it, without a queue.
+    workers : int
+        How many it has.
     worker_states : tuple of str
         Per worker ``idle``, ``busy`` or ``blocked``.
     queue_limit : int
@@ -47,27 +65,47 @@ class StepSnapshot:
         Time in ``run``, of all workers together, seconds.
     """
 
-    name: str
-    role: str
-    next_steps: tuple[int, ...]
+    name: Text
+    role: Role
+    next_steps: Annotated[tuple[Text, ...], Meta(max_length=MOST_LINKS)]
     chained: bool
-    worker_states: tuple[str, ...]
-    queue_limit: int
-    running: int
-    queue: int
-    received: int
-    done: int
-    failed: int
-    sent: int
-    busy_s: float
+    workers: Count
+    worker_states: Annotated[tuple[WorkerState, ...], Meta(max_length=MOST_WORKERS)]
+    queue_limit: Limit
+    running: Count
+    queue: Count
+    received: Count
+    done: Count
+    failed: Count
+    sent: Count
+    busy_s: Seconds
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether messages wait for it in the router."""
+        return not (self.chained or self.role == "producer")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Snapshot:
+class EventCounts(Struct, frozen=True, kw_only=True):
+    """How far a run is.
+
+    Parameters
+    ----------
+    sent, finished : int
+        How many messages the producer has sent, and how many are done with.
+    """
+
+    sent: Count
+    finished: Count
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
     """The state of a pipeline.
 
     Parameters
     ----------
+    schema : int
+        The version of the format.
     pipeline : str
         Tells the run from all others.
     host, configuration, state, executor : str
@@ -76,27 +114,36 @@ class Snapshot:
         The number of its process.
     elapsed_s : float
         Since its begin, seconds.
-    events_sent, events_finished : int
+    events : EventCounts
         How many messages the producer has sent, and how many are done with.
     steps : tuple of StepSnapshot
         In the order of the configuration, the producer first.
     """
 
-    pipeline: str
-    host: str
-    pid: int
-    configuration: str
-    state: str
-    executor: str
-    elapsed_s: float
-    events_sent: int
-    events_finished: int
-    steps: tuple[StepSnapshot, ...]
+    schema: Count
+    pipeline: Text
+    host: Text
+    pid: Count
+    configuration: Text
+    state: State
+    executor: Text
+    elapsed_s: Seconds
+    events: EventCounts
+    steps: Annotated[tuple[StepSnapshot, ...], Meta(min_length=1, max_length=MOST_STEPS)]
 
     @property
     def ended(self) -> bool:
         """Whether it is the last one of its run."""
         return self.state in ENDED
+
+    def successors(self) -> list[list[int]]:
+        """Per step, the indices of those that it sends to."""
+        indices = {step.name: i for i, step in enumerate(self.steps)}
+        return [list(dict.fromkeys(map(indices.__getitem__, s.next_steps))) for s in self.steps]
+
+
+DECODER = msgspec.json.Decoder(Snapshot)
+OTHER_SCHEMA = f"its schema is not {SCHEMA}: another version sent it"
 
 
 def read_snapshot(content: bytes) -> Snapshot:
@@ -110,114 +157,92 @@ def read_snapshot(content: bytes) -> Snapshot:
     Raises
     ------
     BadSnapshot
-        If it is none.
+        If it is none. Its text is one of few: nothing of what arrived is in it.
     """
     if len(content) > MOST_BYTES:
         raise BadSnapshot(f"larger than {MOST_BYTES >> 10} kB")
     try:
-        top = json.loads(content.decode(), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        snapshot = DECODER.decode(content)
+    except msgspec.ValidationError as error:
+        raise BadSnapshot(_what_is_wrong(content)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadSnapshot("not JSON") from error
-    if not isinstance(top, dict):
-        raise BadSnapshot("not an object")
-    if top.get("schema") != SCHEMA:
-        raise BadSnapshot(f"its schema is not {SCHEMA}: another version sent it")
-    events = _get(top, "events", dict)
-    return Snapshot(
-        pipeline=_text(top, "pipeline"),
-        host=_text(top, "host"),
-        pid=_count(top, "pid"),
-        configuration=_text(top, "configuration"),
-        state=_word(top, "state", STATES),
-        executor=_text(top, "executor"),
-        elapsed_s=_seconds(top, "elapsed_s"),
-        events_sent=_count(events, "sent"),
-        events_finished=_count(events, "finished"),
-        steps=_steps(_get(top, "steps", list)),
-    )
+    if snapshot.schema != SCHEMA:
+        raise BadSnapshot(OTHER_SCHEMA)
+    snapshot = _printable(snapshot)
+    _check(snapshot.steps)
+    return snapshot
 
 
-def _steps(contents: list[Any]) -> tuple[StepSnapshot, ...]:
-    if not 0 < len(contents) <= MOST_STEPS:
-        raise BadSnapshot(f"not 1 to {MOST_STEPS} steps")
-    if not all(isinstance(content, dict) for content in contents):
-        raise BadSnapshot("a step is not an object")
-    indices = {_text(content, "name"): i for i, content in enumerate(contents)}
-    if len(indices) < len(contents):
+def _check(steps: tuple[StepSnapshot, ...]) -> None:
+    """What their types cannot say."""
+    names = {step.name for step in steps}
+    if len(names) < len(steps):
         raise BadSnapshot("two steps have the same name")
-    steps = tuple(_step(content, indices) for content in contents)
+    if not all(names.issuperset(step.next_steps) for step in steps):
+        raise BadSnapshot("next_steps names a step that there is not")
+    if any(len(step.worker_states) != step.workers for step in steps):
+        raise BadSnapshot("workers and worker_states do not agree")
     if sum(len(step.next_steps) for step in steps) > MOST_LINKS:
         raise BadSnapshot(f"more than {MOST_LINKS} next_steps")
-    if sum(len(step.worker_states) for step in steps) > MOST_WORKERS:
+    if sum(step.workers for step in steps) > MOST_WORKERS:
         raise BadSnapshot(f"more than {MOST_WORKERS} workers")
-    return steps
 
 
-def _step(content: Mapping[str, Any], indices: Mapping[str, int]) -> StepSnapshot:
-    next_steps = _get(content, "next_steps", list)
-    if not all(isinstance(name, str) and name in indices for name in next_steps):
-        raise BadSnapshot("next_steps names a step that there is not")
-    states = _get(content, "worker_states", list)
-    if not all(state in WORKER_STATES for state in states):
-        raise BadSnapshot("worker_states: a word that is not known")
-    if len(states) != _count(content, "workers"):
-        raise BadSnapshot("workers and worker_states do not agree")
-    return StepSnapshot(
-        name=_text(content, "name"),
-        role=_word(content, "role", ROLES),
-        next_steps=tuple(dict.fromkeys(indices[name] for name in next_steps)),
-        chained=_get(content, "chained", bool),
-        worker_states=tuple(states),
-        queue_limit=_count(content, "queue_limit", least=-1),
-        busy_s=_seconds(content, "busy_s"),
-        running=_count(content, "running"),
-        queue=_count(content, "queue"),
-        received=_count(content, "received"),
-        done=_count(content, "done"),
-        failed=_count(content, "failed"),
-        sent=_count(content, "sent"),
+def _printable(snapshot: Snapshot) -> Snapshot:
+    """The same, without letters that would change how others are shown."""
+    own = ("pipeline", "host", "configuration", "executor")
+    texts = [getattr(snapshot, key) for key in own]
+    for step in snapshot.steps:
+        texts += (step.name, *step.next_steps)
+    if "".join(texts).isprintable():
+        return snapshot
+    return msgspec.structs.replace(
+        snapshot,
+        **{key: _replaced(getattr(snapshot, key)) for key in own},
+        steps=tuple(
+            msgspec.structs.replace(
+                step, name=_replaced(step.name), next_steps=tuple(map(_replaced, step.next_steps))
+            )
+            for step in snapshot.steps
+        ),
     )
 
 
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(word)
+def _replaced(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
-def _get(content: Mapping[str, Any], key: str, kind: type) -> Any:
-    value = content.get(key)
-    if type(value) is not kind:
-        raise BadSnapshot(f"{key} is missing or of another type")
-    return value
+def _what_is_wrong(content: bytes) -> str:
+    """Why JSON is no snapshot, in words of which none has been sent."""
+    try:
+        top = msgspec.json.decode(content)
+        if isinstance(top, dict) and top.get("schema") != SCHEMA:
+            return OTHER_SCHEMA
+        return _wrong_in(top, Snapshot)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "not JSON"
 
 
-def _count(content: Mapping[str, Any], key: str, least: int = 0) -> int:
-    value = _get(content, key, int)
-    if not least <= value <= LARGEST_NUMBER:
-        raise BadSnapshot(f"{key} is out of range")
-    return value
-
-
-def _seconds(content: Mapping[str, Any], key: str) -> float:
-    value = content.get(key)
-    if type(value) is not int and type(value) is not float:
-        raise BadSnapshot(f"{key} is missing or of another type")
-    # Not so of NaN.
-    if not 0 <= value <= LARGEST_NUMBER:
-        raise BadSnapshot(f"{key} is out of range")
-    return float(value)
-
-
-def _word(content: Mapping[str, Any], key: str, words: tuple[str, ...]) -> str:
-    value = _get(content, key, str)
-    if value not in words:
-        raise BadSnapshot(f"{key} is not one of {', '.join(words)}")
-    return value
-
-
-def _text(content: Mapping[str, Any], key: str) -> str:
-    value = _get(content, key, str)
-    if len(value) > LONGEST_TEXT:
-        raise BadSnapshot(f"{key} is longer than {LONGEST_TEXT} characters")
-    if value.isprintable():
-        return value
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in value)
+def _wrong_in(content: Any, kind: type[Struct]) -> str:
+    """The first key of a struct that is missing, or whose value is wrong."""
+    if not isinstance(content, Mapping):
+        return "not an object"
+    for field in msgspec.structs.fields(kind):
+        key = field.name
+        if key not in content:
+            return f"{key} is missing"
+        value = content[key]
+        try:
+            msgspec.convert(value, field.type)
+        except msgspec.ValidationError:
+            parts: Iterable[str] = ()
+            if key == "events":
+                parts = [_wrong_in(value, EventCounts)]
+            elif key == "steps" and isinstance(value, list):
+                parts = (_wrong_in(step, StepSnapshot) for step in value)
+            problem = next(
+                filter(None, parts), "is not of the type, or not in the range, that it must be"
+            )
+            return f"{key}: {problem}"
+    return ""

@@ -1,23 +1,28 @@
-from typing import Any
+from typing import Any, Protocol
 
-from .._router import Router
-from ..processes.remote_router import RemoteRouter
 from ._buffers import BufferPool
-from .packing import Bodies
+from ._packing import Packer
+from .worker_end import WorkerEnd
 
 STOP: Any
+FLAGS_SIZE: int
+COUNTS_SIZE: int
+
+class HasWorkers(Protocol):
+    def connect(self, step: int, send_ahead: int = 16) -> WorkerEnd: ...
+    def disconnect(self, end: WorkerEnd) -> None: ...
 
 class Channel:
     is_process: bool
     def __init__(
         self,
-        router: Router | RemoteRouter,
+        router: HasWorkers,
         step: int,
         send_ahead: int = 16,
         by_reference: bool = False,
         pool: BufferPool | None = None,
-        bodies: Bodies | None = None,
-        leave: bytes | None = None,
+        packer: Packer | None = None,
+        leaves_process: bytes | None = None,
         is_process: bool = False,
         in_batches: bool = True,
     ) -> None: ...

@@ -1,91 +1,43 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: freethreading_compatible=True
-"""A worker's end of the wire: pickling, framing, and waiting without the GIL."""
+"""A worker's end of the wire: framing, acknowledging, and waiting without the GIL."""
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EINTR
-from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint64_t
 
-import pickle
-import threading
-from pickle import PickleBuffer
-
-from numpy import ndarray
-
-from ._buffers import BufferPool
 from ..errors import RunEnded
+from ._buffers import BufferPool
 
+from _batch cimport Batch, begin_batch, busy_time, is_due, limit_batch
 from _clock cimport now
+from _frames cimport init_acknowledgement, init_frame, init_message
 from _libzmq cimport (
-    ETERM,
-    ZMQ_DONTWAIT,
-    ZMQ_SNDMORE,
-    zmq_errno,
-    zmq_msg_close,
-    zmq_msg_data,
-    zmq_msg_init,
-    zmq_msg_init_size,
-    zmq_msg_recv,
-    zmq_msg_send,
-    zmq_msg_size,
-    zmq_msg_t,
-    zmq_strerror,
+    ETERM, ZMQ_DONTWAIT, ZMQ_SNDMORE, zmq_errno, zmq_msg_close, zmq_msg_data, zmq_msg_init,
+    zmq_msg_recv, zmq_msg_send, zmq_msg_size, zmq_msg_t, zmq_strerror,
 )
 from _wire cimport (
-    WIRE_ACKNOWLEDGE,
-    WIRE_BODY,
-    WIRE_FAILED,
-    WIRE_GOODBYE,
-    WIRE_JOB,
-    WIRE_MESSAGE,
-    WIRE_OBJECT,
-    WIRE_PICKLE,
-    WIRE_PICKLE_AND_BUFFERS,
-    WIRE_READY,
-    WIRE_SKIPPED,
-    WIRE_STOP,
-    WIRE_YIELDS,
-    count_of,
-    flag_is_up,
-    send_soon,
-    set_count,
-    set_flag,
-    soon_greater,
-    wire_counts,
-    wire_flags,
-    wire_header,
+    WIRE_COUNTS_SIZE, WIRE_FAILED, WIRE_FLAGS_SIZE, WIRE_GOODBYE, WIRE_JOB, WIRE_OBJECT,
+    WIRE_PACKED, WIRE_PICKLE, WIRE_PICKLE_AND_BUFFERS, WIRE_READY, WIRE_SKIPPED, WIRE_STOP,
+    WIRE_YIELDS, count_of, flag_is_up, send_soon, set_count, set_flag, soon_greater, wire_counts,
+    wire_flags, wire_header,
 )
 
-cdef extern from "<unistd.h>" nogil:
-    int usleep(unsigned int)
+# What it does with a message, each in a file of its own, compiled into this module so that
+# a call costs nothing.
+include "_plain_copies.pxi"
+include "_pickling.pxi"
+include "_held_back.pxi"
+include "_payloads.pxi"
 
-cdef extern from "Python.h":
-    object PyObject_Vectorcall(object, PyObject **, size_t, object)
+# What the flags of a run, and the counts of a worker, take of shared memory, bytes.
+FLAGS_SIZE = WIRE_FLAGS_SIZE
+COUNTS_SIZE = WIRE_COUNTS_SIZE
 
-cdef object dumps = pickle.dumps
-cdef object loads = pickle.loads
-cdef object PROTOCOL = 5
-cdef tuple KEYWORDS = ("buffer_callback",)
-
-# Below this a buffer of its own costs more than a copy within the pickle, bytes.
-cdef Py_ssize_t SMALLEST_BUFFER = 4096
-
-cdef enum:
-    # How many jobs are acknowledged together, in a thread and in a process.
-    MOST_AT_ONCE = 16
-    MOST_AT_ONCE_IN_A_PROCESS = 64
-
-    # How long what ended jobs have sent is held back behind another, in a process, µs.
-    LATEST_US = 1000
-
-# For how many ns of work an acknowledgement may be held back, in a thread and in a process,
-# and a producer's busy time.
-cdef uint64_t LONGEST_WAIT = 20_000
-cdef uint64_t LONGEST_WAIT_IN_A_PROCESS = 100_000
+# After how long a producer reports what it has worked, ns.
 cdef uint64_t LONGEST_SILENCE = 10_000_000
 
 
@@ -97,30 +49,6 @@ class _Stop:
 
 
 STOP = _Stop()
-
-
-cdef object NOT_PLAIN = object()
-
-
-@cython.final
-cdef class LargeBuffers:
-    """Collects what a pickle keeps out of band; small buffers stay in it."""
-
-    cdef list collected
-
-    def __call__(self, buffer):
-        raw = buffer.raw()
-        if raw.nbytes < SMALLEST_BUFFER:
-            return True
-        if self.collected is None:
-            self.collected = []
-        self.collected.append(raw)
-        return False
-
-    cdef list take(self):
-        collected = self.collected
-        self.collected = None
-        return collected
 
 
 @cython.final
@@ -142,9 +70,9 @@ cdef class Channel:
         Whether to send the objects themselves instead of pickles.
     pool : BufferPool, optional
         Memory for the large buffers of what is sent; the channel's own, if not given.
-    bodies : Bodies, optional
+    packer : Packer, optional
         Packs messages for other processes.
-    leave : bytes, optional
+    leaves_process : bytes, optional
         Per step, 1 if what is sent to it leaves the process.
     is_process : bool
         Whether what a job sends is to arrive together with its acknowledgement, or not at
@@ -155,6 +83,7 @@ cdef class Channel:
     """
 
     cdef object router
+    cdef object end
     cdef void *jobs
     cdef void *outgoing
     cdef wire_counts *counts
@@ -164,31 +93,17 @@ cdef class Channel:
     cdef unsigned long owner
     cdef uint64_t n_received
     cdef uint64_t current_event
-    # Of the jobs that are not acknowledged yet, ns.
-    cdef uint64_t began
-    cdef uint64_t ended
-    cdef uint64_t blocked
-    cdef uint32_t n_ended
     cdef LargeBuffers large_buffers
     cdef object pool
-    cdef object bodies
-    cdef bytes leave
+    cdef object packer
+    cdef bytes leaves_process
     cdef readonly bint is_process
     cdef bint in_batches
-    cdef uint32_t most_at_once
-    cdef uint64_t longest_wait
-    # What the jobs have sent that are not acknowledged yet, and how much of it is of those
-    # that have ended.
-    cdef list held_back
-    cdef Py_ssize_t n_complete
+    cdef Batch batch
+    cdef HeldBack held_back
     # Guards the socket and what is held back, in a process, between the worker's thread and
     # the one that flushes what is held back for too long.
     cdef cython.pymutex lock
-    cdef object flusher
-    cdef object something_held
-    cdef bint is_watched
-    cdef uint64_t n_flushed
-    cdef int closing
 
     def __cinit__(
         self,
@@ -197,29 +112,27 @@ cdef class Channel:
         int send_ahead=16,
         bint by_reference=False,
         pool=None,
-        bodies=None,
-        bytes leave=None,
+        packer=None,
+        bytes leaves_process=None,
         bint is_process=False,
         bint in_batches=True,
     ):
-        cdef size_t jobs, outgoing, counts, flags
-        jobs, outgoing, counts, flags = router.connect(step, send_ahead)
+        self.held_back = HeldBack()
+        self.end = end = router.connect(step, send_ahead)
         self.router = router
-        self.jobs = <void *> jobs
-        self.outgoing = <void *> outgoing
-        self.counts = <wire_counts *> counts
-        self.flags = <wire_flags *> flags
+        self.jobs = <void *> <size_t> end.jobs
+        self.outgoing = <void *> <size_t> end.sent
+        self.counts = <wire_counts *> start_of(end.counts)
+        self.flags = <wire_flags *> start_of(end.flags)
         self.is_producer = step == 0
         self.by_reference = by_reference
         self.large_buffers = LargeBuffers()
         self.pool = BufferPool() if pool is None else pool
-        self.bodies = bodies
-        self.leave = leave
+        self.packer = packer
+        self.leaves_process = leaves_process
         self.is_process = is_process
         self.in_batches = in_batches
-        self.most_at_once = MOST_AT_ONCE_IN_A_PROCESS if is_process else MOST_AT_ONCE
-        self.longest_wait = LONGEST_WAIT_IN_A_PROCESS if is_process else LONGEST_WAIT
-        self.held_back = []
+        limit_batch(&self.batch, is_process)
 
     def __dealloc__(self):
         self.close()
@@ -228,25 +141,19 @@ cdef class Channel:
         """Make the calling thread the one that may send."""
         self.owner = PyThread_get_thread_ident()
         if self.is_process:
-            self.something_held = threading.Semaphore(0)
-            self.flusher = threading.Thread(target=self.flush_late, name="flusher", daemon=True)
-            self.flusher.start()
+            self.held_back.start(self.flush_late)
 
     def close(self):
         """Close the sockets; to be called once no thread uses the channel any more."""
         cdef zmq_msg_t left
         if self.jobs is NULL:
             return
-        if self.flusher is not None:
-            set_flag(&self.closing, 1)
-            self.something_held.release()
-            self.flusher.join()
-            self.flusher = None
+        self.held_back.close()
         zmq_msg_init(&left)
         while zmq_msg_recv(&left, self.jobs, ZMQ_DONTWAIT) >= 0:
             self.drop_payload(&left)
         zmq_msg_close(&left)
-        self.router.disconnect(<size_t> self.jobs, <size_t> self.outgoing)
+        self.router.disconnect(self.end)
         self.jobs = self.outgoing = NULL
 
     @property
@@ -257,7 +164,7 @@ cdef class Channel:
     @property
     def blocked_ns(self):
         """How long the current job, and those not acknowledged yet, have waited to send, ns."""
-        return self.blocked
+        return self.batch.blocked
 
     @property
     def production_ended(self):
@@ -307,10 +214,8 @@ cdef class Channel:
         if self.is_process:
             with self.lock:
                 rc = self.receive_frame(&message)
-                self.begin_job()
         else:
             rc = self.receive_frame(&message)
-            self.begin_job()
         if rc < 0:
             if zmq_errno() == ETERM:
                 return STOP
@@ -329,10 +234,10 @@ cdef class Channel:
             return payload
         if mark == WIRE_PICKLE:
             return loads(payload)
-        if mark == WIRE_BODY:
+        if mark == WIRE_PACKED:
             if self.is_process:
                 set_count(&self.counts.begun, self.counts.begun + 1)
-            return self.bodies.unpack(payload)
+            return self.packer.unpack(payload)
         pickled, buffers = payload
         return loads(pickled, buffers=buffers)
 
@@ -344,20 +249,16 @@ cdef class Channel:
                 rc = zmq_msg_recv(message, self.jobs, 0)
                 while rc < 0 and zmq_errno() == EINTR:
                     rc = zmq_msg_recv(message, self.jobs, 0)
+        if self.batch.n_ended == 0:
+            begin_batch(&self.batch, now())
         return rc
-
-    cdef int begin_job(self) except -1:
-        if self.n_ended == 0:
-            self.blocked = 0
-            self.began = now()
-        return 0
 
     cdef int drop_payload(self, zmq_msg_t *message) except -1:
         cdef wire_header *header = <wire_header *> zmq_msg_data(message)
         payload = take_payload(message)
         # Of a process's jobs the router keeps copies.
-        if header.mark == WIRE_BODY and not self.is_process:
-            self.bodies.drop(payload)
+        if header.mark == WIRE_PACKED and not self.is_process:
+            self.packer.drop(payload)
         return 0
 
     def acknowledge(self, bint failed=False, bint skipped=False):
@@ -381,112 +282,85 @@ cdef class Channel:
         cdef int mark = WIRE_FAILED if failed else WIRE_SKIPPED if skipped else 0
         if not self.is_process:
             self.end_job(mark)
-            return self.n_ended
+            return self.batch.n_ended
         with self.lock:
+            self.held_back.complete()
             self.end_job(mark)
-            if self.n_ended and not self.is_watched:
-                self.is_watched = True
-                self.something_held.release()
-            return self.n_ended
+            if self.batch.n_ended:
+                self.held_back.watch()
+            return self.batch.n_ended
 
     cdef int end_job(self, int mark) except -1:
         cdef uint64_t time = now()
-        self.n_ended += not self.is_producer
-        self.n_complete = len(self.held_back)
-        self.ended = time
+        self.batch.n_ended += not self.is_producer
+        self.batch.ended = time
         if (
             mark
             or not self.in_batches
-            or self.n_ended == self.most_at_once
             or count_of(&self.counts.given) <= self.n_received
-            or time - self.began - self.blocked > self.longest_wait
+            or is_due(&self.batch, time)
         ):
             self.flush_acknowledgement(time, mark)
         return 0
 
     cdef int flush_acknowledgement(self, uint64_t time, int mark=0) except -1:
-        cdef wire_header header
-        if self.n_ended == 0 and not mark:
+        cdef zmq_msg_t frame
+        cdef zmq_msg_t last
+        if self.batch.n_ended == 0 and not mark:
             return 0
-        memset(&header, 0, sizeof(header))
-        header.kind = WIRE_ACKNOWLEDGE
-        header.mark = mark
-        header.jobs = self.n_ended
-        header.value = time - self.began - self.blocked
-        self.n_ended = 0
-        # What comes after it is not counted again.
-        self.began = time
-        self.blocked = 0
-        set_count(&self.n_flushed, self.n_flushed + 1)
-        self.send_complete()
-        return self.send_header(&header)
+        self.close_batch(&last, time, mark)
+        if self.is_process:
+            self.held_back.note_flush()
+            for step, event, packed in self.held_back.take_complete():
+                self.fill(&frame, step, event, packed)
+                self.send_frame(&frame, ZMQ_SNDMORE)
+        return self.send_frame(&last)
+
+    cdef int close_batch(self, zmq_msg_t *frame, uint64_t time, int mark) except -1:
+        """Make a frame of what has been done, and begin to count anew."""
+        if init_acknowledgement(
+            frame, mark, self.batch.n_ended, busy_time(&self.batch, time)
+        ) < 0:
+            raise_zmq_error()
+        begin_batch(&self.batch, time)
+        return 0
 
     def flush_late(self):
-        """Flush what is held back behind a slow job; until `close`, in a thread of its own."""
-        cdef uint64_t n_flushed
-        while True:
-            self.something_held.acquire()
-            with nogil:
-                n_flushed = count_of(&self.n_flushed)
-                usleep(LATEST_US)
-                while count_of(&self.n_flushed) != n_flushed and not flag_is_up(&self.closing):
-                    n_flushed = count_of(&self.n_flushed)
-                    usleep(LATEST_US)
-            if flag_is_up(&self.closing):
-                return
-            with self.lock:
-                self.is_watched = False
-                # The job that runs has begun when the one before it ended.
-                self.flush_acknowledgement(self.ended)
-                self.blocked = 0
-
-    cdef int send_complete(self) except -1:
-        """Send what ended jobs have sent, as the first parts of what ends it."""
-        cdef zmq_msg_t frame
-        cdef Py_ssize_t i
-        for i in range(self.n_complete):
-            step, event, body = self.held_back[i]
-            self.fill_with_body(&frame, step, event, body)
-            self.send_frame(&frame, ZMQ_SNDMORE)
-        del self.held_back[:self.n_complete]
-        self.n_complete = 0
-        return 0
+        """Flush what is held back behind a slow job."""
+        with self.lock:
+            self.held_back.is_watched = False
+            # The job that runs has begun when the one before it ended.
+            self.flush_acknowledgement(self.batch.ended)
+            self.batch.blocked = 0
 
     def forget_job(self):
         """Take back what a job has sent that failed, in a process; from a thread it has gone."""
         if not self.is_process:
             return
         with self.lock:
-            for _, _, body in self.held_back[self.n_complete:]:
-                self.bodies.drop(body)
-            del self.held_back[self.n_complete:]
+            for _, _, packed in self.held_back.take_incomplete():
+                self.packer.drop(packed)
 
     def ready(self):
         """Tell the router that jobs can come, from a process."""
-        cdef wire_header header
-        memset(&header, 0, sizeof(header))
-        header.kind = WIRE_READY
         with self.lock:
-            self.send_header(&header)
+            self.send_sign(WIRE_READY)
 
     def goodbye(self):
         """Tell the router that nothing will follow."""
-        cdef wire_header header
-        memset(&header, 0, sizeof(header))
-        header.kind = WIRE_GOODBYE
         with self.lock:
             if self.is_producer:
                 self.report_busy_time()
             else:
                 self.flush_acknowledgement(now())
-            self.send_header(&header)
+            self.send_sign(WIRE_GOODBYE)
 
     # ------------------------------------------------------------ sending
 
     def start_producing(self):
         """Start the clock of the producer's busy time, and its event numbers."""
         self.current_event = <uint64_t> -1
-        self.began = now()
+        begin_batch(&self.batch, now())
         # The first sign of life, for the counters.
         self.report_busy_time()
 
@@ -527,33 +401,19 @@ cdef class Channel:
             )
         if self.is_producer and flag_is_up(&self.flags.producing_ended):
             raise RunEnded
-        if self.leave is not None and self.leave[step]:
-            self.send_body(step, message)
+        if self.leaves_process is not None and self.leaves_process[step]:
+            self.send_packed(step, message)
         else:
             payload = message if by_reference else plain_copy(message, self.pool)
             if payload is NOT_PLAIN:
                 self.send_pickle(step, message)
             else:
                 self.send_payload(step, WIRE_OBJECT, payload)
-        if self.is_producer and now() - self.began > LONGEST_SILENCE:
+        if self.is_producer and now() - self.batch.began > LONGEST_SILENCE:
             self.report_busy_time()
 
-    cdef bytes pickled(self, message):
-        """The message's pickle, without its large buffers, which are to be taken."""
-        # Without the dict that a call with a keyword would make.
-        cdef PyObject *arguments[3]
-        arguments[0] = <PyObject *> message
-        arguments[1] = <PyObject *> PROTOCOL
-        arguments[2] = <PyObject *> self.large_buffers
-        try:
-            return PyObject_Vectorcall(dumps, arguments, 2, KEYWORDS)
-        except Exception as error:
-            self.large_buffers.collected = None
-            error.add_note(f"while pickling a {type(message).__name__} to send it")
-            raise
-
     cdef int send_pickle(self, int step, message) except -1:
-        pickled = self.pickled(message)
+        pickled = self.large_buffers.pickled(message)
         if self.large_buffers.collected is None:
             return self.send_payload(step, WIRE_PICKLE, pickled)
         # What arrives must not change when the sender's does.
@@ -563,17 +423,9 @@ cdef class Channel:
     cdef int send_payload(self, int step, int mark, payload) except -1:
         cdef PyObject *reference = <PyObject *> payload
         cdef zmq_msg_t frame
-        cdef wire_header *header
-        if zmq_msg_init_size(&frame, sizeof(wire_header) + sizeof(PyObject *)) < 0:
-            raise_zmq_error()
         self.current_event += self.is_producer
-        header = <wire_header *> zmq_msg_data(&frame)
-        memset(header, 0, sizeof(wire_header))
-        header.kind = WIRE_MESSAGE
-        header.mark = mark
-        header.step = step
-        header.value = self.current_event
-        memcpy(header + 1, &reference, sizeof(PyObject *))
+        if init_message(&frame, step, mark, self.current_event, &reference, sizeof(reference)) < 0:
+            raise_zmq_error()
         Py_INCREF(payload)
         try:
             self.send_frame(&frame)
@@ -582,53 +434,39 @@ cdef class Channel:
             raise
         return 0
 
-    cdef int send_body(self, int step, message) except -1:
+    cdef int send_packed(self, int step, message) except -1:
         cdef zmq_msg_t frame
-        pickled = self.pickled(message)
-        body = self.bodies.pack(pickled, self.large_buffers.take() or [])
+        pickled = self.large_buffers.pickled(message)
+        packed = self.packer.pack(pickled, self.large_buffers.take() or [])
         if self.is_process:
             with self.lock:
-                self.held_back.append((step, self.current_event, body))
+                self.held_back.messages.append((step, self.current_event, packed))
             return 0
         self.current_event += self.is_producer
-        self.fill_with_body(&frame, step, self.current_event, body)
+        self.fill(&frame, step, self.current_event, packed)
         try:
             return self.send_frame(&frame)
         except BaseException:
-            self.bodies.drop(body)
+            self.packer.drop(packed)
             raise
 
-    cdef int fill_with_body(
-        self, zmq_msg_t *frame, int step, uint64_t event, bytes body
-    ) except -1:
-        cdef wire_header *header
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(body)
-        if zmq_msg_init_size(frame, sizeof(wire_header) + size) < 0:
+    cdef int fill(self, zmq_msg_t *frame, int step, uint64_t event, bytes packed) except -1:
+        cdef const char *content = PyBytes_AS_STRING(packed)
+        if init_message(frame, step, WIRE_PACKED, event, content, PyBytes_GET_SIZE(packed)) < 0:
             raise_zmq_error()
-        header = <wire_header *> zmq_msg_data(frame)
-        memset(header, 0, sizeof(wire_header))
-        header.kind = WIRE_MESSAGE
-        header.mark = WIRE_BODY
-        header.step = step
-        header.value = event
-        memcpy(header + 1, PyBytes_AS_STRING(body), size)
         return 0
 
     cdef int report_busy_time(self) except -1:
-        cdef wire_header header
-        cdef uint64_t time = now()
-        memset(&header, 0, sizeof(header))
-        header.kind = WIRE_ACKNOWLEDGE
-        header.value = time - self.began - self.blocked
-        self.began = time
-        self.blocked = 0
-        return self.send_header(&header)
-
-    cdef int send_header(self, wire_header *header) except -1:
+        """Tell how long a producer has worked."""
         cdef zmq_msg_t frame
-        if zmq_msg_init_size(&frame, sizeof(wire_header)) < 0:
+        self.close_batch(&frame, now(), 0)
+        return self.send_frame(&frame)
+
+    cdef int send_sign(self, int kind) except -1:
+        """Send what is nothing but a header."""
+        cdef zmq_msg_t frame
+        if init_frame(&frame, kind, 0) is NULL:
             raise_zmq_error()
-        memcpy(zmq_msg_data(&frame), header, sizeof(wire_header))
         return self.send_frame(&frame)
 
     cdef int send_frame(self, zmq_msg_t *frame, int more=0) except -1:
@@ -642,7 +480,7 @@ cdef class Channel:
                     rc = zmq_msg_send(frame, self.outgoing, more)
                 while rc < 0 and zmq_errno() == EINTR:
                     rc = zmq_msg_send(frame, self.outgoing, more)
-            self.blocked += now() - waiting_since
+            self.batch.blocked += now() - waiting_since
         if rc < 0:
             zmq_msg_close(frame)
             if zmq_errno() == ETERM:
@@ -652,102 +490,9 @@ cdef class Channel:
         return 0
 
 
-cdef inline bint is_plain(value) noexcept:
-    """Whether nobody can tell if a value is shared, because it cannot change."""
-    kind = type(value)
-    return (
-        kind is int
-        or kind is float
-        or kind is str
-        or kind is bytes
-        or kind is bool
-        or value is None
-    )
-
-
-cdef object plain_copy(message, pool):
-    """What arrives of a message that is simple enough to do without a pickle, else `NOT_PLAIN`.
-
-    Plain values, arrays of numbers, and a tuple, list or dict of nothing but such.
-    """
-    kind = type(message)
-    if is_plain(message):
-        return message
-    if kind is tuple:
-        for value in <tuple> message:
-            if not is_plain(value):
-                copied = plain_list(list(<tuple> message), pool)
-                return copied if copied is NOT_PLAIN else tuple(<list> copied)
-        return message
-    if kind is list:
-        return plain_list((<list> message)[:], pool)
-    if kind is dict:
-        return plain_dict((<dict> message).copy(), pool)
-    return plain_array(message, pool)
-
-
-cdef object plain_list(list values, pool):
-    cdef Py_ssize_t i
-    cdef dict copies = None
-    for i in range(len(values)):
-        value = values[i]
-        if not is_plain(value):
-            if copies is None:
-                copies = {}
-            values[i] = plain_element(value, copies, pool)
-            if values[i] is NOT_PLAIN:
-                return NOT_PLAIN
-    return values
-
-
-cdef object plain_dict(dict values, pool):
-    cdef dict copies = None
-    for key, value in values.items():
-        if not is_plain(key):
-            return NOT_PLAIN
-        if not is_plain(value):
-            if copies is None:
-                copies = {}
-            copied = values[key] = plain_element(value, copies, pool)
-            if copied is NOT_PLAIN:
-                return NOT_PLAIN
-    return values
-
-
-cdef object plain_element(value, dict copies, pool):
-    # As in a pickle, what is one array in the message stays one; the original lives on in
-    # the message, so its id is its own.
-    copied = copies.get(id(value))
-    if copied is None:
-        copied = copies[id(value)] = plain_array(value, pool)
-    return copied
-
-
-cdef object plain_array(array, pool):
-    if type(array) is not ndarray:
-        return NOT_PLAIN
-    dtype = array.dtype
-    if dtype.isbuiltin != 1 or dtype.kind not in "biufc" or not array.flags.c_contiguous:
-        return NOT_PLAIN
-    if array.nbytes < SMALLEST_BUFFER:
-        return array.copy()
-    return ndarray(array.shape, dtype, pool.copy(PickleBuffer(array).raw()))
-
-
-cdef inline object take_payload(zmq_msg_t *message):
-    """What a message brings; the reference to an object becomes the caller's."""
-    cdef wire_header *header = <wire_header *> zmq_msg_data(message)
-    cdef PyObject *reference
-    if header.kind != WIRE_JOB:
-        return None
-    if header.mark == WIRE_BODY:
-        return PyBytes_FromStringAndSize(
-            <char *> (header + 1), zmq_msg_size(message) - sizeof(wire_header)
-        )
-    reference = (<PyObject **> (header + 1))[0]
-    payload = <object> reference
-    Py_DECREF(payload)
-    return payload
+cdef unsigned char *start_of(memory) except NULL:
+    cdef unsigned char[::1] view = memory
+    return &view[0]
 
 
 cdef int raise_zmq_error() except -1:

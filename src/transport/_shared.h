@@ -5,7 +5,7 @@
  * There is an entry for each page; that of a block's first page is the block's. So there
  * is always an entry for a new block, and none that could be lost.
  *
- *     header  entries  extra  arena 0  arena 1 ...
+ *     header  entries  control  arena 0  arena 1 ...
  *
  * An arena is one sender's. Its blocks follow each other without a gap, so that each says
  * where the next one is. Only the arena's owner divides and joins them, with one store, so
@@ -44,7 +44,8 @@ typedef struct {
 typedef struct {
     uint64_t magic;
     uint64_t size;
-    uint64_t extra; /* where it begins, bytes */
+    uint64_t control; /* where it begins, bytes */
+    uint64_t control_size;
     uint32_t page_size;
     uint32_t n_pages;
     uint32_t entries; /* where they begin, bytes */
@@ -53,7 +54,7 @@ typedef struct {
 } shared_memory;
 
 /* To be changed with the layout, so that no other version's is attached. */
-#define SHARED_MAGIC UINT64_C(0x6374617069706501)
+#define SHARED_MAGIC UINT64_C(0x6374617069706502)
 
 /* The states; of none of them, a block is free. */
 enum {

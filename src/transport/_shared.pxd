@@ -14,7 +14,8 @@ cdef extern from "_shared.h" nogil:
     ctypedef struct shared_memory:
         uint64_t magic
         uint64_t size
-        uint64_t extra
+        uint64_t control
+        uint64_t control_size
         uint32_t page_size
         uint32_t n_pages
         uint32_t entries

@@ -136,6 +136,9 @@ cdef class Mapping:
         if self.shared is not NULL:
             munmap(self.shared, self.size)
 
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.shared, self.size, 0, flags)
+
 
 @cython.final
 @cython.no_gc  # its block must find the mapping
@@ -230,7 +233,7 @@ cdef class SharedMemory:
     ----------
     sizes : list of int
         Of the arenas, in bytes.
-    extra : int
+    control_size : int
         How much memory is set apart for other things, in bytes; it is zero at first.
     """
 
@@ -240,7 +243,7 @@ cdef class SharedMemory:
     def __cinit__(self):
         self.fd = -1
 
-    def __init__(self, list sizes not None, uint64_t extra=0):
+    def __init__(self, list sizes not None, uint64_t control_size=0):
         cdef uint64_t page_size = python_mmap.PAGESIZE
         cdef uint64_t header = aligned(sizeof(shared_memory) + len(sizes) * sizeof(shared_arena))
         cdef uint64_t first
@@ -248,7 +251,7 @@ cdef class SharedMemory:
         cdef shared_memory *shared
         if self.mapping is not None:
             raise RuntimeError("the memory is there already")
-        pages = [-(-size // page_size) for size in (*sizes, extra)]
+        pages = [-(-size // page_size) for size in (*sizes, control_size)]
         if min(pages) < 0:
             raise ValueError("a size is negative")
         # A page's entry takes a bit of a page, which has an entry, too.
@@ -265,7 +268,8 @@ cdef class SharedMemory:
         shared.page_size = page_size
         shared.n_pages = n_pages
         shared.entries = header
-        shared.extra = n_first * page_size
+        shared.control = n_first * page_size
+        shared.control_size = control_size
         shared.n_arenas = len(sizes)
         first = n_first + pages.pop()
         for i in range(shared.n_arenas):
@@ -311,7 +315,7 @@ cdef class SharedMemory:
         return memory
 
     def close(self):
-        """Let go of the memory; it stays for as long as an array lies on it."""
+        """Let go of the memory; it stays for as long as an array or a view lies on it."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -323,14 +327,16 @@ cdef class SharedMemory:
         return self.mapping.shared
 
     @property
-    def address(self):
-        """Where it lies in this process, for the functions of `_shared.h`."""
-        return <size_t> self.shared()
+    def segment(self):
+        """All of it, as a memoryview that keeps it mapped, for the functions of `_shared.h`."""
+        self.shared()
+        return memoryview(self.mapping)
 
     @property
-    def extra_address(self):
-        """Where the extra memory lies in this process."""
-        return <size_t> self.shared() + self.shared().extra
+    def control(self):
+        """What is set apart for other things, as a memoryview that keeps it mapped."""
+        cdef shared_memory *shared = self.shared()
+        return memoryview(self.mapping)[shared.control:shared.control + shared.control_size]
 
     def arena(self, uint32_t index):
         """An arena, for its owner.

@@ -3,13 +3,14 @@
  * Every message starts with this header. Between threads the address of a Python object
  * follows it in a message or a job, which owns one reference to it. Twenty-four bytes fit
  * into a zmq_msg_t, so that none of them needs memory of its own. From or to a process a
- * `wire_body` follows.
+ * `wire_packed` follows.
  */
 #ifndef CTAPIPE_PIPELINE_WIRE_H
 #define CTAPIPE_PIPELINE_WIRE_H
 
 #include <errno.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "_libzmq.h"
@@ -41,7 +42,7 @@ enum {
     WIRE_OBJECT = 1,         /* the message itself */
     WIRE_PICKLE,             /* its pickle, bytes */
     WIRE_PICKLE_AND_BUFFERS, /* its pickle, and the list of the buffers out of it */
-    WIRE_BODY,               /* no object: a wire_body follows */
+    WIRE_PACKED,             /* no object: a wire_packed follows */
 };
 
 /* A message that can leave the process.
@@ -50,10 +51,10 @@ enum {
  * are not in shared memory.
  */
 typedef struct {
-    uint64_t block; /* of shared memory; 0 if it has none */
+    uint64_t block; /* of shared memory; 0 if its buffers follow */
     uint32_t n_buffers;
     uint32_t pickle_size;
-} wire_body;
+} wire_packed;
 
 /* What the router, its workers and the main thread tell each other besides. */
 typedef struct {
@@ -74,6 +75,15 @@ typedef struct {
     uint64_t given; /* messages that the router has sent to the worker */
     char another_line[56];
 } wire_counts;
+
+/* What Python reserves in the memory that processes share, bytes; a cache line for the flags. */
+enum { WIRE_FLAGS_SIZE = 64, WIRE_COUNTS_SIZE = 128 };
+
+_Static_assert(sizeof(wire_header) == 16, "with an address, it fits into a zmq_msg_t");
+_Static_assert(sizeof(wire_packed) == 16, "the sizes after it are aligned");
+_Static_assert(sizeof(wire_flags) <= WIRE_FLAGS_SIZE, "Python reserves enough");
+_Static_assert(sizeof(wire_counts) == WIRE_COUNTS_SIZE, "Python reserves as much");
+_Static_assert(offsetof(wire_counts, given) == 64, "each is on a cache line of its own");
 
 static inline uint64_t count_of(const uint64_t *count) {
     return __atomic_load_n(count, __ATOMIC_ACQUIRE);

@@ -23,9 +23,9 @@ cdef extern from "_wire.h" nogil:
     const int WIRE_OBJECT
     const int WIRE_PICKLE
     const int WIRE_PICKLE_AND_BUFFERS
-    const int WIRE_BODY
+    const int WIRE_PACKED
 
-    ctypedef struct wire_body:
+    ctypedef struct wire_packed:
         uint64_t block
         uint32_t n_buffers
         uint32_t pickle_size
@@ -38,6 +38,9 @@ cdef extern from "_wire.h" nogil:
         uint64_t sent
         uint64_t begun
         uint64_t given
+
+    const int WIRE_FLAGS_SIZE
+    const int WIRE_COUNTS_SIZE
 
     uint64_t count_of(const uint64_t *count)
     void set_count(uint64_t *count, uint64_t value)

@@ -43,6 +43,10 @@ class ChainCounts:
         for i in members:
             self._rows[i] = [next(rows) for _ in range(n_workers[i])]
 
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._rows.clear()
+
     def row(self, index: int, worker: int) -> memoryview:
         """Where one worker, counted from 0, counts what it does for a step."""
         return self._rows[index][worker]

@@ -21,10 +21,8 @@ Send = Callable[[int, Any], None]
 OF_THE_USER = (ToolConfigurationError, TraitError, OptionalDependencyMissing)
 
 
-class Pipeline(Component):
+class StepParent(Component):
     """What a step sees as its parent: the step's configuration, and where it logs.
-
-    It has the name of the section that a step's options may stand in.
 
     Attributes
     ----------
@@ -36,6 +34,10 @@ class Pipeline(Component):
         super().__init__(config=spec.config)
         self.log = log
         self.shared = shared
+
+
+# By which traitlets finds the section that the options of all steps may stand in.
+StepParent.__name__ = "Pipeline"
 
 
 class Step:
@@ -79,7 +81,7 @@ class Step:
         self._log = log
         if issubclass(spec.step_class, Component):
             # Kept, because a Component refers to its parent weakly.
-            self._parent = Pipeline(spec, log, shared)
+            self._parent = StepParent(spec, log, shared)
             self._user_step = spec.step_class(parent=self._parent)
         elif issubclass(spec.step_class, Configurable):
             self._user_step = spec.step_class(config=spec.config)

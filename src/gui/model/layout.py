@@ -63,7 +63,7 @@ class Layout:
     links: tuple[Link, ...]
 
 
-class _View:
+class _EdgePoints:
     """Takes the points of an edge."""
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ def _place(
         vertex.view = VertexViewer(w=height, h=width)
     edges = [Edge(vertices[source], vertices[target]) for source, target in links]
     for edge in edges:
-        edge.view = _View()
+        edge.view = _EdgePoints()
     positions: list[Point] = [(0.0, 0.0)] * n_steps
     passed: dict[tuple[int, int], list[Point]] = {link: [] for link in links}
     top = 0.0

@@ -9,7 +9,7 @@ import zmq
 from ...errors import ConfigurationError
 from ...status.snapshot import MOST_BYTES, BadSnapshot, read_snapshot
 from .keys import read_secret_key
-from .shown_pipelines import Pipeline, Pipelines, TooManyPipelines
+from .shown_pipelines import ShownPipeline, ShownPipelines, TooManyPipelines
 
 __all__ = ["Receiver"]
 
@@ -25,7 +25,7 @@ MOST_PENDING = 256
 
 
 class Receiver:
-    """Listens for snapshots, drops what is none, and brings `Pipelines` up to date.
+    """Listens for snapshots, drops what is none, and brings `ShownPipelines` up to date.
 
     A message has two frames: the pipeline's id, and the snapshot. So only the newest one of
     each pipeline has to be read.
@@ -43,7 +43,7 @@ class Receiver:
 
     Attributes
     ----------
-    pipelines : Pipelines
+    pipelines : ShownPipelines
         What has been heard of.
 
     Raises
@@ -55,7 +55,7 @@ class Receiver:
     def __init__(
         self, host: str, port: int, log: logging.Logger, server_key_file: str | None = None
     ) -> None:
-        self.pipelines = Pipelines()
+        self.pipelines = ShownPipelines()
         self._log = log
         self._logged: set[str] = set()
         self._pending: dict[bytes, bytes] = {}
@@ -116,7 +116,7 @@ class Receiver:
         assert isinstance(fd, int)
         return fd
 
-    def receive(self, first: str | None = None) -> tuple[list[Pipeline], bool]:
+    def receive(self, first: str | None = None) -> tuple[list[ShownPipeline], bool]:
         """Take in what has arrived, without waiting for more.
 
         Parameters
@@ -126,7 +126,7 @@ class Receiver:
 
         Returns
         -------
-        list of Pipeline
+        list of ShownPipeline
             Those that are new or have changed.
         bool
             Whether there may be more to take in at once: `fd` tells of new arrivals only
@@ -148,9 +148,9 @@ class Receiver:
                 self._drop(str(error))
         return changed, more or bool(self._pending)
 
-    def look_after(self) -> list[Pipeline]:
+    def find_lost(self) -> list[ShownPipeline]:
         """Those that have just become lost."""
-        return self.pipelines.look_after(time.monotonic())
+        return self.pipelines.find_lost(time.monotonic())
 
     def _drain(self) -> bool:
         for _ in range(MOST_MESSAGES):

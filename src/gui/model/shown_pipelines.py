@@ -1,13 +1,14 @@
 """The pipelines that have been heard of, and what is to be said of each."""
 
+import dataclasses
 import math
 from collections import deque
 from collections.abc import Iterator
 
-from ...status.snapshot import Snapshot
+from ...status.snapshot import Snapshot, StepSnapshot
 from .history import History
 
-__all__ = ["LOST", "Pipeline", "Pipelines", "TooManyPipelines"]
+__all__ = ["LOST", "ShownPipeline", "ShownPipelines", "ShownStep", "TooManyPipelines"]
 
 LOST = "lost"
 # Four times the longest pause between two snapshots, and more than a garbage collection.
@@ -30,7 +31,29 @@ class TooManyPipelines(Exception):
     """There is no room for another pipeline: none of those shown has ended."""
 
 
-class Pipeline:
+@dataclasses.dataclass(frozen=True)
+class ShownStep:
+    """What is shown of a step.
+
+    Parameters
+    ----------
+    step : StepSnapshot
+        What it says itself.
+    rate : float
+        Messages done per second: lately, or of the whole run if it has ended.
+    fill : float
+        How full its queue is, from 0 to 1.
+    is_bottleneck : bool
+        Whether it holds up the others.
+    """
+
+    step: StepSnapshot
+    rate: float
+    fill: float
+    is_bottleneck: bool
+
+
+class ShownPipeline:
     """One run of a pipeline, as its snapshots tell it.
 
     Parameters
@@ -72,7 +95,7 @@ class Pipeline:
     def structure(self) -> tuple[tuple[object, ...], ...]:
         """What of its steps does not change."""
         return tuple(
-            (step.name, step.role, step.next_steps, step.chained, len(step.worker_states))
+            (step.name, step.role, step.next_steps, step.chained, step.workers)
             for step in self.snapshot.steps
         )
 
@@ -91,7 +114,7 @@ class Pipeline:
         self._note(snapshot, snapshot.elapsed_s - before.elapsed_s)
         return True
 
-    def look_after(self, now_s: float) -> bool:
+    def lose_if_silent(self, now_s: float) -> bool:
         """Say whether it has been silent for so long that it has just become lost."""
         if not self.is_connected or now_s - self._seen_s < LOST_AFTER_S:
             return False
@@ -110,9 +133,15 @@ class Pipeline:
             return [0.0] * len(snapshot.steps)
         return [(now - then) / (last_s - first_s) for now, then in zip(last, first, strict=True)]
 
-    def fills(self) -> list[float]:
-        """How full each step's queue is, from 0 to 1."""
-        return self._fills
+    def steps(self) -> list[ShownStep]:
+        """All that is shown of each step."""
+        bottlenecks = self.bottlenecks()
+        return [
+            ShownStep(step, rate, fill, i in bottlenecks)
+            for i, (step, rate, fill) in enumerate(
+                zip(self.snapshot.steps, self.rates(), self._fills, strict=True)
+            )
+        ]
 
     def bottlenecks(self) -> list[int]:
         """The steps that hold up those before them and starve those after them.
@@ -120,31 +149,37 @@ class Pipeline:
         The queue of such a step has lately been so full that its senders wait, and no queue
         after it half as full.
         """
-        steps = self.snapshot.steps
         if self.snapshot.state != "running" or self.lost:
             return []
+        full = [
+            i
+            for i, step in enumerate(self.snapshot.steps)
+            if not step.chained and self._mean_fills[i] >= FULL
+        ]
+        if not full:
+            return []
+        successors = self.snapshot.successors()
         return [
             i
-            for i, step in enumerate(steps)
-            if not step.chained
-            and self._mean_fills[i] >= FULL
-            and all(
-                self._mean_fills[j] < STARVING * self._mean_fills[i] for j in self._queues_after(i)
+            for i in full
+            if all(
+                self._mean_fills[j] < STARVING * self._mean_fills[i]
+                for j in self._queues_after(i, successors)
             )
         ]
 
-    def _queues_after(self, index: int) -> list[int]:
+    def _queues_after(self, index: int, successors: list[list[int]]) -> list[int]:
         """The steps with a queue that a step's messages come to, through chained ones."""
         steps = self.snapshot.steps
         found, seen = [], {index}
-        to_visit = list(steps[index].next_steps)
+        to_visit = list(successors[index])
         while to_visit:
             i = to_visit.pop()
             if i in seen:
                 continue
             seen.add(i)
             if steps[i].chained:
-                to_visit += steps[i].next_steps
+                to_visit += successors[i]
             else:
                 found.append(i)
         return found
@@ -165,19 +200,19 @@ class Pipeline:
             self._fills[i] = fill
 
 
-class Pipelines:
+class ShownPipelines:
     """All that have been heard of and not cleared, the oldest first."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Pipeline] = {}
+        self._by_id: dict[str, ShownPipeline] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def __iter__(self) -> Iterator[Pipeline]:
+    def __iter__(self) -> Iterator[ShownPipeline]:
         return iter(self._by_id.values())
 
-    def get(self, pipeline_id: str) -> Pipeline | None:
+    def get(self, pipeline_id: str) -> ShownPipeline | None:
         """The pipeline with this id, if there is one."""
         return self._by_id.get(pipeline_id)
 
@@ -186,7 +221,7 @@ class Pipelines:
         """How many are running."""
         return sum(pipeline.is_connected for pipeline in self)
 
-    def update(self, snapshot: Snapshot, now_s: float) -> Pipeline:
+    def update(self, snapshot: Snapshot, now_s: float) -> ShownPipeline:
         """Take in a snapshot, and return the pipeline that it is of.
 
         Parameters
@@ -210,12 +245,12 @@ class Pipelines:
             if ended is None:
                 raise TooManyPipelines(f"more than {MOST_PIPELINES} pipelines at once")
             del self._by_id[ended.id]
-        self._by_id[snapshot.pipeline] = Pipeline(snapshot, now_s)
+        self._by_id[snapshot.pipeline] = ShownPipeline(snapshot, now_s)
         return self._by_id[snapshot.pipeline]
 
-    def look_after(self, now_s: float) -> list[Pipeline]:
+    def find_lost(self, now_s: float) -> list[ShownPipeline]:
         """Those that have just become lost."""
-        return [pipeline for pipeline in self if pipeline.look_after(now_s)]
+        return [pipeline for pipeline in self if pipeline.lose_if_silent(now_s)]
 
     def clear_ended(self) -> None:
         """Forget those that have ended or are lost."""

@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["count", "duration", "elapsed", "rate"]
+__all__ = ["count", "duration", "elapsed", "rate", "short_count"]
 
 # A narrow space that no line breaks at.
 SPACE = "\u202f"
@@ -12,6 +12,18 @@ UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 def count(number: int) -> str:
     """A number of messages, in groups of three digits."""
     return f"{number:,}".replace(",", SPACE)
+
+
+def short_count(number: int) -> str:
+    """A number of messages, in little room."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= 10 * size:
+            return (
+                f"{number / size:.0f}{unit}"
+                if number >= 100 * size
+                else f"{number / size:.1f}{unit}"
+            )
+    return str(number)
 
 
 def rate(per_s: float) -> str:

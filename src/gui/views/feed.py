@@ -8,7 +8,7 @@ __all__ = ["Feed"]
 
 # A pipeline sends no more often.
 SHORTEST_PAUSE_MS = 40
-LOOK_AFTER_MS = 1000
+FIND_LOST_INTERVAL_MS = 1000
 
 
 class Feed(QObject):
@@ -33,10 +33,10 @@ class Feed(QObject):
         self._pause.setSingleShot(True)
         self._pause.setInterval(SHORTEST_PAUSE_MS)
         self._pause.timeout.connect(self._receive)
-        self._look_after = QTimer(self)
-        self._look_after.setInterval(LOOK_AFTER_MS)
-        self._look_after.timeout.connect(self._find_lost)
-        self._look_after.start()
+        self._find_lost_timer = QTimer(self)
+        self._find_lost_timer.setInterval(FIND_LOST_INTERVAL_MS)
+        self._find_lost_timer.timeout.connect(self._find_lost)
+        self._find_lost_timer.start()
         # What has come before is not signalled again.
         self._pause.start()
 
@@ -44,7 +44,7 @@ class Feed(QObject):
         """Look no more."""
         self._notifier.setEnabled(False)
         self._pause.stop()
-        self._look_after.stop()
+        self._find_lost_timer.stop()
 
     def _arrived(self) -> None:
         # It goes on signalling until the socket is read.
@@ -61,6 +61,6 @@ class Feed(QObject):
             self._notifier.setEnabled(True)
 
     def _find_lost(self) -> None:
-        lost = self.receiver.look_after()
+        lost = self.receiver.find_lost()
         if lost:
             self.updated.emit(lost)

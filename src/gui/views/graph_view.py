@@ -22,10 +22,10 @@ from PySide6.QtWidgets import (
 )
 
 from ..model.layout import Link, lay_out
-from ..model.shown_pipelines import Pipeline
+from ..model.shown_pipelines import ShownPipeline
 from .legend import Legend
 from .palette import Colours, colours_of
-from .step_item import WIDTH, Shown, StepItem, height_of
+from .step_item import WIDTH, StepItem, height_of
 
 __all__ = ["GraphView"]
 
@@ -55,7 +55,7 @@ class GraphView(QGraphicsView):
     def __init__(self, hint: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._hint = hint
-        self._pipeline: Pipeline | None = None
+        self._pipeline: ShownPipeline | None = None
         self._structure: object = None
         self._items: list[StepItem] = []
         self._is_fitted = True
@@ -75,7 +75,7 @@ class GraphView(QGraphicsView):
         self._legend = Legend(self)
         self._draw_all()
 
-    def show_pipeline(self, pipeline: Pipeline | None) -> None:
+    def show_pipeline(self, pipeline: ShownPipeline | None) -> None:
         """Show another pipeline, or the same again."""
         structure = pipeline and (pipeline.id, pipeline.structure)
         self._pipeline = pipeline
@@ -84,8 +84,8 @@ class GraphView(QGraphicsView):
             self._draw_all()
             self.fit()
         elif pipeline is not None:
-            for item, shown in zip(self._items, _shown(pipeline), strict=True):
-                item.show_step(shown)
+            for item, step in zip(self._items, pipeline.steps(), strict=True):
+                item.show_step(step)
 
     def fit(self) -> None:
         """Show all of it, as large as it fits, and keep it so when the window changes."""
@@ -166,31 +166,18 @@ class GraphView(QGraphicsView):
             text = scene.addSimpleText(self._hint, QFont(self.font()))
             text.setBrush(colours.faint)
             return
-        steps = self._pipeline.snapshot.steps
-        layout = lay_out(
-            [step.next_steps for step in steps],
-            WIDTH,
-            [height_of(len(step.worker_states)) for step in steps],
-        )
+        snapshot = self._pipeline.snapshot
+        heights = [height_of(step.workers) for step in snapshot.steps]
+        layout = lay_out(snapshot.successors(), WIDTH, heights)
         self._background = _Background(layout.links, colours)
         family = self.font().family()
-        for i, (shown, position) in enumerate(
-            zip(_shown(self._pipeline), layout.positions, strict=True)
+        for i, (step, position) in enumerate(
+            zip(self._pipeline.steps(), layout.positions, strict=True)
         ):
-            item = StepItem(i, shown, colours, family)
+            item = StepItem(i, step, colours, family)
             item.setPos(QPointF(*position))
             scene.addItem(item)
             self._items.append(item)
-
-
-def _shown(pipeline: Pipeline) -> list[Shown]:
-    bottlenecks = pipeline.bottlenecks()
-    return [
-        Shown(step, rate, fill, i in bottlenecks)
-        for i, (step, rate, fill) in enumerate(
-            zip(pipeline.snapshot.steps, pipeline.rates(), pipeline.fills(), strict=True)
-        )
-    ]
 
 
 def _dotted(colours: Colours) -> QPixmap:

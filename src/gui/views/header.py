@@ -4,7 +4,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..model import wording
-from ..model.shown_pipelines import Pipeline
+from ..model.shown_pipelines import ShownPipeline
 from .palette import STATE_SIGNS, colours_of
 
 __all__ = ["Header"]
@@ -37,7 +37,7 @@ class Header(QWidget):
             layout.addWidget(label)
         self.hide()
 
-    def show_pipeline(self, pipeline: Pipeline | None) -> None:
+    def show_pipeline(self, pipeline: ShownPipeline | None) -> None:
         """Show another pipeline, or the same again."""
         self.setVisible(pipeline is not None)
         if pipeline is None:
@@ -48,8 +48,8 @@ class Header(QWidget):
         self._title.setText(f"{STATE_SIGNS[pipeline.state]}  {pipeline.name}: {pipeline.state}")
         parts = [
             f"{wording.elapsed(snapshot.elapsed_s)} elapsed",
-            f"{wording.count(snapshot.events_sent)} events sent, "
-            f"{wording.count(snapshot.events_finished)} finished",
+            f"{wording.count(snapshot.events.sent)} events sent, "
+            f"{wording.count(snapshot.events.finished)} finished",
             f"{wording.rate(pipeline.rates()[0])} events/s",
             f"{snapshot.executor} on {snapshot.host}, process {snapshot.pid}",
         ]

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from ..model import wording
-from ..model.shown_pipelines import Pipeline, Pipelines
+from ..model.shown_pipelines import ShownPipeline, ShownPipelines
 from .palette import STATE_SIGNS, colours_of
 
 __all__ = ["PipelineList"]
@@ -35,10 +35,10 @@ SIGN_WIDTH = 20
 class PipelineListModel(QAbstractListModel):
     """The pipelines, the newest first."""
 
-    def __init__(self, pipelines: Pipelines) -> None:
+    def __init__(self, pipelines: ShownPipelines) -> None:
         super().__init__()
         self._pipelines = pipelines
-        self._shown: list[Pipeline] = []
+        self._shown: list[ShownPipeline] = []
 
     def refresh(self) -> None:
         """Show what has changed."""
@@ -56,7 +56,7 @@ class PipelineListModel(QAbstractListModel):
         ids = [pipeline.id for pipeline in self._shown]
         return ids.index(pipeline_id) if pipeline_id in ids else -1
 
-    def pipeline(self, row: int) -> Pipeline:
+    def pipeline(self, row: int) -> ShownPipeline:
         """The pipeline at a place."""
         return self._shown[row]
 
@@ -82,7 +82,7 @@ class PipelineDelegate(QStyledItemDelegate):
         return QSize(180, 2 * height + 2 * MARGIN + 2)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        pipeline: Pipeline = index.data(Qt.ItemDataRole.UserRole)
+        pipeline: ShownPipeline = index.data(Qt.ItemDataRole.UserRole)
         style = option.widget.style()
         style.drawPrimitive(
             QStyle.PrimitiveElement.PE_PanelItemViewItem, option, painter, option.widget
@@ -119,7 +119,7 @@ class PipelineDelegate(QStyledItemDelegate):
         painter.restore()
 
 
-def _details(pipeline: Pipeline) -> tuple[str, str, str]:
+def _details(pipeline: ShownPipeline) -> tuple[str, str, str]:
     snapshot = pipeline.snapshot
     return pipeline.state, wording.elapsed(snapshot.elapsed_s), snapshot.host
 
@@ -129,7 +129,7 @@ class PipelineList(QListView):
 
     Parameters
     ----------
-    pipelines : Pipelines
+    pipelines : ShownPipelines
         What to choose from.
     parent : QWidget, optional
         What it is in.
@@ -138,10 +138,10 @@ class PipelineList(QListView):
     # The pipeline that was chosen; None if there is none left.
     chosen = Signal(object)
 
-    def __init__(self, pipelines: Pipelines, parent: QWidget | None = None) -> None:
+    def __init__(self, pipelines: ShownPipelines, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = PipelineListModel(pipelines)
-        self._chosen: Pipeline | None = None
+        self._chosen: ShownPipeline | None = None
         self.setModel(self._model)
         self.setItemDelegate(PipelineDelegate(self))
         self.setFrameShape(QFrame.Shape.NoFrame)

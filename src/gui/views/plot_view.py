@@ -6,8 +6,7 @@ from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QAction, QKeySequence, QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from ...status.snapshot import StepSnapshot
-from ..model.shown_pipelines import Pipeline
+from ..model.shown_pipelines import ShownPipeline
 from .palette import colours_of, curve_pen
 
 __all__ = ["PlotView"]
@@ -28,7 +27,7 @@ class PlotView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._pipeline: Pipeline | None = None
+        self._pipeline: ShownPipeline | None = None
         self._structure: object = None
         self._selected: list[int] = []
         self._canvas = pyqtgraph.GraphicsLayoutWidget()
@@ -77,7 +76,7 @@ class PlotView(QWidget):
         layout.addWidget(self._canvas, 1)
         self._colour()
 
-    def show_pipeline(self, pipeline: Pipeline | None) -> None:
+    def show_pipeline(self, pipeline: ShownPipeline | None) -> None:
         """Show another pipeline, or the same again."""
         structure = pipeline and (pipeline.id, pipeline.structure)
         self._pipeline = pipeline
@@ -133,7 +132,7 @@ class PlotView(QWidget):
         for i in chosen:
             pen = curve_pen(i, 1.6 if len(chosen) <= FEW else 1)
             for plot, curves in zip(self._plots, self._curves, strict=True):
-                if plot is self._queues and _has_no_queue(steps[i]):
+                if plot is self._queues and not steps[i].has_queue:
                     continue
                 curve = plot.plot(pen=pen)
                 curve.step = i
@@ -155,7 +154,3 @@ class PlotView(QWidget):
             self._colour()
             self._make_curves()
             self._draw()
-
-
-def _has_no_queue(step: StepSnapshot) -> bool:
-    return step.role == "producer" or step.chained

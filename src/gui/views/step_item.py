@@ -1,6 +1,5 @@
 """A step in the graph: its queue, its workers, and what it has done."""
 
-import dataclasses
 import math
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -9,9 +8,10 @@ from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
 from ...status.snapshot import StepSnapshot
 from ..model import wording
+from ..model.shown_pipelines import ShownStep
 from .palette import Colours
 
-__all__ = ["WIDTH", "Shown", "StepItem", "draw_arrow", "height_of"]
+__all__ = ["WIDTH", "StepItem", "draw_arrow", "height_of"]
 
 QUEUE_WIDTH, QUEUE_HEIGHT = 66.0, 42.0
 ARROWS_WIDTH = 46.0
@@ -27,28 +27,6 @@ ARROW_GAP, SHORTEST_ARROW_GAP = 11.0, 3.2
 SIZES, BOLD = (10, 11, 12, 13, 15, 17), (13, 17)
 # Smaller than this, only the name and one number are legible.
 DETAIL_SCALE = 0.66
-
-
-@dataclasses.dataclass(frozen=True)
-class Shown:
-    """What the item of a step shows.
-
-    Parameters
-    ----------
-    step : StepSnapshot
-        The step.
-    rate : float
-        Messages done per second.
-    fill : float
-        How full its queue is, from 0 to 1.
-    is_bottleneck : bool
-        Whether it holds up the others.
-    """
-
-    step: StepSnapshot
-    rate: float
-    fill: float
-    is_bottleneck: bool
 
 
 def height_of(n_workers: int) -> float:
@@ -84,7 +62,7 @@ class StepItem(QGraphicsItem):
     ----------
     index : int
         Which of the steps it is.
-    shown : Shown
+    shown : ShownStep
         What to show first.
     colours : Colours
         How.
@@ -92,17 +70,17 @@ class StepItem(QGraphicsItem):
         The font.
     """
 
-    def __init__(self, index: int, shown: Shown, colours: Colours, family: str) -> None:
+    def __init__(self, index: int, shown: ShownStep, colours: Colours, family: str) -> None:
         super().__init__()
         self.index = index
         self._shown = shown
         self._colours = colours
-        self._height = height_of(len(shown.step.worker_states))
+        self._height = height_of(shown.step.workers)
         self._fonts = {size: _font(family, size, size in BOLD) for size in SIZES}
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIsSelectable)
         self.setToolTip(_tool_tip(shown.step))
 
-    def show_step(self, shown: Shown) -> None:
+    def show_step(self, shown: ShownStep) -> None:
         """Show what has changed, if anything has."""
         if shown != self._shown:
             self._shown = shown
@@ -122,10 +100,10 @@ class StepItem(QGraphicsItem):
     ) -> None:
         has_details = option.levelOfDetailFromTransform(painter.worldTransform()) > DETAIL_SCALE
         step = self._shown.step
-        if step.role == "producer" or step.chained:
-            self._draw_source(painter)
-        else:
+        if step.has_queue:
             self._draw_queue(painter, has_details)
+        else:
+            self._draw_source(painter)
         self._draw_workers(painter)
         self._draw_box(painter, has_details)
         if self._shown.is_bottleneck:
@@ -158,13 +136,15 @@ class StepItem(QGraphicsItem):
         centre = Qt.AlignmentFlag.AlignCenter
         if not has_details:
             painter.setFont(self._fonts[17])
-            painter.drawText(oval, centre, _short(step.queue))
+            painter.drawText(oval, centre, wording.short_count(step.queue))
             return
         painter.setFont(self._fonts[13])
-        painter.drawText(oval.adjusted(0, 2, 0, -14), centre, _short(step.queue))
+        painter.drawText(oval.adjusted(0, 2, 0, -14), centre, wording.short_count(step.queue))
         painter.setFont(self._fonts[10])
         painter.setPen(colours.ink if self._shown.fill > 0.3 else colours.faint)
-        limit = "no limit" if step.queue_limit < 0 else f"of {_short(step.queue_limit)}"
+        limit = (
+            "no limit" if step.queue_limit < 0 else f"of {wording.short_count(step.queue_limit)}"
+        )
         painter.drawText(oval.adjusted(0, 18, 0, -3), centre, limit)
 
     def _draw_workers(self, painter: QPainter) -> None:
@@ -202,7 +182,7 @@ class StepItem(QGraphicsItem):
         width = self._draw_number(painter, right, 1, f"{wording.rate(self._shown.rate)} /s")
         done = f"{wording.count(step.done)} done"
         self._draw_line(painter, 12, left, right - width - 6, 1, done, colours.ink)
-        n = len(step.worker_states)
+        n = step.workers
         n_blocked = step.worker_states.count("blocked")
         n_busy = step.worker_states.count("busy")
         role = f"{step.role}, {n_busy} of {n} busy"
@@ -223,7 +203,9 @@ class StepItem(QGraphicsItem):
         head, mark, tail = step.name.partition("_")
         if tail and metrics.horizontalAdvance(step.name) > right - left:
             names = [head + mark, tail]
-        done = _short(step.done) + (f"  ✗ {_short(step.failed)}" if step.failed else "")
+        done = wording.short_count(step.done) + (
+            f"  ✗ {wording.short_count(step.failed)}" if step.failed else ""
+        )
         top = -10 if len(names) == 1 else -20
         for i, name in enumerate(names):
             self._draw_line(painter, 17, left, right, top + 19 * i, name, colours.ink)
@@ -276,18 +258,6 @@ def _font(family: str, size: int, is_bold: bool) -> QFont:
     font.setPixelSize(size)
     font.setBold(is_bold)
     return font
-
-
-def _short(number: int) -> str:
-    """A number in little room."""
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= 10 * size:
-            return (
-                f"{number / size:.0f}{unit}"
-                if number >= 100 * size
-                else f"{number / size:.1f}{unit}"
-            )
-    return str(number)
 
 
 def _tool_tip(step: StepSnapshot) -> str:

@@ -1,6 +1,5 @@
 """The table of a pipeline's steps."""
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -27,7 +26,8 @@ from PySide6.QtWidgets import (
 )
 
 from ..model import wording
-from ..model.shown_pipelines import Pipeline
+from ..model.shown_pipelines import ShownPipeline
+from ..model.step_rows import COLUMNS, Cell, rows_of
 from .palette import colours_of, curve_pen
 
 __all__ = ["StepTable"]
@@ -35,65 +35,8 @@ __all__ = ["StepTable"]
 Index = QModelIndex | QPersistentModelIndex
 SORT_ROLE = Qt.ItemDataRole.UserRole
 FILL_ROLE = Qt.ItemDataRole.UserRole + 1
-# The title of a column, and what it says.
-COLUMNS = (
-    ("Step", "The step's name"),
-    ("Role", "Producer, stage or consumer"),
-    ("Workers", "Workers that have a job, of all"),
-    ("Queue", "Messages that wait for the step, and how many may"),
-    ("Received", "Messages that its workers were given"),
-    ("Done", "Messages that it is done with"),
-    ("Failed", "Messages that it has failed with"),
-    ("Events/s", "Messages done per second: lately, or in the whole run when it has ended"),
-    ("Mean time", "Time in run() per message done"),
-)
-QUEUE = 3
-LINE_SIZE = (22, 10)
-BOTTLENECK = "▲"
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """What a cell shows, and what it is sorted by."""
-
-    text: str
-    value: Any
-    fill: float | None = None
-
-
-def cells_of(pipeline: Pipeline) -> list[list[Cell]]:
-    """The cells of a pipeline, row by row."""
-    bottlenecks = pipeline.bottlenecks()
-    rows = []
-    for i, (step, rate, fill) in enumerate(
-        zip(pipeline.snapshot.steps, pipeline.rates(), pipeline.fills(), strict=True)
-    ):
-        n_workers = len(step.worker_states)
-        n_jobs = step.done + step.failed
-        mean_s = step.busy_s / n_jobs if n_jobs else float("nan")
-        if step.role == "producer" or step.chained:
-            queue = Cell("-", -1)
-        elif step.queue_limit < 0:
-            queue = Cell(wording.count(step.queue), step.queue, fill)
-        else:
-            text = f"{wording.count(step.queue)} / {wording.count(step.queue_limit)}"
-            queue = Cell(text, step.queue, fill)
-        role = f"{step.role}, chained" if step.chained else step.role
-        name = f"{BOTTLENECK} {step.name}" if i in bottlenecks else step.name
-        rows.append(
-            [
-                Cell(name, step.name.casefold()),
-                Cell(role, (step.role, step.chained)),
-                Cell(f"{step.running} / {n_workers}", step.running),
-                queue,
-                Cell(wording.count(step.received), step.received),
-                Cell(wording.count(step.done), step.done),
-                Cell(f"✗ {wording.count(step.failed)}" if step.failed else "0", step.failed),
-                Cell(wording.rate(rate), rate),
-                Cell(wording.duration(mean_s), mean_s if n_jobs else -1.0),
-            ]
-        )
-    return rows
+QUEUE = [title for title, _ in COLUMNS].index("Queue")
+LINE_SAMPLE_SIZE = (22, 10)
 
 
 class StepTableModel(QAbstractTableModel):
@@ -103,9 +46,9 @@ class StepTableModel(QAbstractTableModel):
         super().__init__()
         self._rows: list[list[Cell]] = []
 
-    def show_pipeline(self, pipeline: Pipeline | None) -> None:
+    def show_pipeline(self, pipeline: ShownPipeline | None) -> None:
         """Show another pipeline, or the same again."""
-        rows = [] if pipeline is None else cells_of(pipeline)
+        rows = [] if pipeline is None else rows_of(pipeline)
         if len(rows) != len(self._rows):
             self.beginResetModel()
             self._rows = rows
@@ -153,7 +96,7 @@ class StepTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(index.column())
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
-            return _line(index.row())
+            return _line_sample(index.row())
         if role == SORT_ROLE:
             return self._rows[index.row()][index.column()].value
         if role == FILL_ROLE:
@@ -162,14 +105,14 @@ class StepTableModel(QAbstractTableModel):
 
 
 @functools.cache
-def _line(step: int) -> QPixmap:
+def _line_sample(step: int) -> QPixmap:
     """How the curves of a step are drawn."""
-    pixmap = QPixmap(*LINE_SIZE)
+    pixmap = QPixmap(*LINE_SAMPLE_SIZE)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setPen(curve_pen(step, 2))
-    middle = LINE_SIZE[1] // 2
-    painter.drawLine(0, middle, LINE_SIZE[0], middle)
+    middle = LINE_SAMPLE_SIZE[1] // 2
+    painter.drawLine(0, middle, LINE_SAMPLE_SIZE[0], middle)
     painter.end()
     return pixmap
 
@@ -180,7 +123,7 @@ def _alignment(column: int) -> Qt.AlignmentFlag:
     return side | Qt.AlignmentFlag.AlignVCenter
 
 
-class Sorted(QSortFilterProxyModel):
+class SortedByValue(QSortFilterProxyModel):
     """Compares the values of cells, not their texts."""
 
     def lessThan(self, left: Index, right: Index) -> bool:
@@ -228,7 +171,7 @@ class StepTable(QTableView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = StepTableModel()
-        self._sorted = Sorted(self)
+        self._sorted = SortedByValue(self)
         self._sorted.setSourceModel(self._model)
         self.setModel(self._sorted)
         self._structure: object = None
@@ -252,7 +195,7 @@ class StepTable(QTableView):
         self.setAccessibleName("Steps")
         self.selectionModel().selectionChanged.connect(self._on_selection)
 
-    def show_pipeline(self, pipeline: Pipeline | None) -> None:
+    def show_pipeline(self, pipeline: ShownPipeline | None) -> None:
         """Show another pipeline, or the same again."""
         structure = pipeline and (pipeline.id, pipeline.structure)
         is_other = structure != self._structure

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..model.shown_pipelines import Pipeline
+from ..model.shown_pipelines import ShownPipeline
 from .feed import Feed
 from .graph_view import GraphView
 from .header import Header
@@ -51,14 +51,14 @@ class Window(QMainWindow):
         Where the arrangement of the window is kept; it is not, without.
     """
 
-    # The chosen pipeline, a `Pipeline`, has ended, and all views show its end.
+    # The chosen pipeline, a `ShownPipeline`, has ended, and all views show its end.
     run_shown = Signal(object)
 
     def __init__(self, feed: Feed, settings: QSettings | None = None) -> None:
         super().__init__()
         self._feed = feed
         self._settings = settings
-        self._pipeline: Pipeline | None = None
+        self._pipeline: ShownPipeline | None = None
         self._known: set[str] = set()
         address = feed.receiver.address
         self.list = PipelineList(feed.receiver.pipelines)
@@ -103,7 +103,7 @@ class Window(QMainWindow):
         self._show_title()
 
     @property
-    def pipeline(self) -> Pipeline | None:
+    def pipeline(self) -> ShownPipeline | None:
         """The chosen pipeline."""
         return self._pipeline
 
@@ -172,7 +172,7 @@ class Window(QMainWindow):
         menu = self.menuBar().addMenu("&Help")
         _add(menu, "&Keyboard shortcuts", self._show_shortcuts, "F1")
 
-    def _on_updated(self, changed: list[Pipeline]) -> None:
+    def _on_updated(self, changed: list[ShownPipeline]) -> None:
         new = [pipeline for pipeline in changed if pipeline.id not in self._known]
         if new:
             self._known = {pipeline.id for pipeline in self._feed.receiver.pipelines}
@@ -190,7 +190,7 @@ class Window(QMainWindow):
             if self._pipeline.snapshot.ended:
                 self.run_shown.emit(self._pipeline)
 
-    def _on_chosen(self, pipeline: Pipeline | None) -> None:
+    def _on_chosen(self, pipeline: ShownPipeline | None) -> None:
         self._pipeline = pipeline
         if pipeline is not None:
             n_steps = len(pipeline.snapshot.steps)

@@ -5,28 +5,11 @@ import logging
 import re
 
 import pytest
+from common_steps import CannotBeLoaded, Pass, by_name, collector, numbers
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
 
-
-class Numbers:
-    def run(self):
-        yield from range(20)
-
-
-class Pass:
-    def run(self, message):
-        return message
-
-
-def collector():
-    class Collect:
-        received = []
-
-        def run(self, message):
-            Collect.received.append(message)
-
-    return Collect
+Numbers = numbers()
 
 
 def bad(name="BAD", divisor=5, **keys):
@@ -51,10 +34,6 @@ def skip(*steps, executor, collect, max_errors=None, producer=Numbers, on_error=
     if max_errors is not None:
         section["max_errors"] = max_errors
     return run({"Pipeline": section}, executor=executor)
-
-
-def by_name(summary):
-    return {step["name"]: step for step in summary["steps"]}
 
 
 def messages(caplog, level):
@@ -175,11 +154,6 @@ def test_in_a_chain_the_head_and_what_it_hands_to_may_fail_with_one_message(exec
     steps = by_name(summary)
     assert (steps["A"]["done"], steps["A"]["failed"], steps["BAD"]["failed"]) == (10, 10, 4)
     assert summary["events"] == {"sent": 20, "finished": sum(n % 5 and n % 2 for n in range(20))}
-
-
-class CannotBeLoaded:
-    def __reduce__(self):
-        return (int, ("no number",))
 
 
 def test_a_message_that_cannot_be_unpickled_is_skipped(caplog):

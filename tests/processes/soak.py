@@ -1,6 +1,6 @@
 """Kills random worker processes while a pipeline runs, and compares what arrives.
 
-python tests/soak.py --messages 200000 --pause 0.1
+python tests/processes/soak.py --messages 200000 --pause 0.1
 
 It ends with 0 if the consumer got every message exactly once, in order.
 """

@@ -152,7 +152,7 @@ class RouterMachine(RuleBasedStateMachine):
         for channel in self.channels:
             channel.open()
         self.channels[0].start_producing()
-        self.router.turn()
+        self.router.route_arrived()
         self.model = Model(steps, workers, prefetch)
         self.n_events = 0
         self.n_messages = 0
@@ -172,7 +172,7 @@ class RouterMachine(RuleBasedStateMachine):
         message = (event, self.n_messages)
         self.channels[w].send(step, message)
         self.model.put(w, ("message", step, message))
-        self.router.turn()
+        self.router.route_arrived()
 
     @precondition(lambda self: not self.ending and self.can_send(0))
     @rule(data=st.data())
@@ -217,7 +217,7 @@ class RouterMachine(RuleBasedStateMachine):
         if n_held_back == 0:
             self.model.put(w, ("acknowledge", self.n_ended[w], skipped))
             self.n_ended[w] = 0
-        self.router.turn()
+        self.router.route_arrived()
 
     @precondition(lambda self: not self.ending and self.n_events > 5)
     @rule()
@@ -225,7 +225,7 @@ class RouterMachine(RuleBasedStateMachine):
         self.ending = True
         self.channels[0].goodbye()
         self.model.put(0, ("goodbye",))
-        self.router.turn()
+        self.router.route_arrived()
 
     @invariant()
     def counters_agree(self):
@@ -269,10 +269,10 @@ class RouterMachine(RuleBasedStateMachine):
                     self.acknowledge_job(w)
             self.counters_agree()
         for w in range(1, len(self.channels)):
-            assert not self.router.turn()
+            assert not self.router.route_arrived()
             assert self.channels[w].receive(block=False) is STOP
             self.channels[w].goodbye()
-        assert self.router.turn()
+        assert self.router.route_arrived()
         assert all(counters["running"] == 0 for counters in self.router.counters())
         for channel in self.channels:
             channel.close()
@@ -297,11 +297,11 @@ def test_discard_drops_what_waits_and_stops_everyone():
     producer.start_producing()
     for number in range(4):
         producer.send(1, number)
-    router.turn()
+    router.route_arrived()
     assert stage.receive() == 0
     assert router.counters()[1]["queue"] == 1
     router.discard()
-    assert not router.turn()
+    assert not router.route_arrived()
     assert producer.production_ended
     assert router.counters()[1]["queue"] == 0
     assert consumer.receive() is STOP
@@ -309,9 +309,9 @@ def test_discard_drops_what_waits_and_stops_everyone():
     stage.acknowledge()
     assert stage.receive() is STOP
     for channel in channels:
-        assert not router.turn()
+        assert not router.route_arrived()
         channel.goodbye()
-    assert router.turn()
+    assert router.route_arrived()
     counters = router.counters()
     assert counters[1]["received"] == counters[1]["done"] == 1
     assert counters[2]["received"] == 0
@@ -334,26 +334,26 @@ def test_a_slow_job_brings_a_worker_back_to_one_message_at_a_time():
     for number in itertools.count(1):
         assert number < 100_000, "quick jobs never got the worker a second message"
         producer.send(1, number)
-        router.turn()
+        router.route_arrived()
         if ahead() > 1:
             break
         worker.receive()
         worker.acknowledge()
-        router.turn()
+        router.route_arrived()
     worker.receive()
     began = time.monotonic()
     while time.monotonic() - began < 0.001:
         pass
     worker.acknowledge()
-    router.turn()
+    router.route_arrived()
     # What it was given it keeps, but it gets no more.
     for number in range(3):
         producer.send(1, number)
-    router.turn()
+    router.route_arrived()
     assert ahead() == 1
     assert router.counters()[1]["queue"] == 3
     router.discard()
-    router.turn()
+    router.route_arrived()
     close(router, *channels)
 
 
@@ -375,7 +375,7 @@ def test_the_data_of_a_dropped_message_is_not_taken_for_a_message():
     array[:2] = (4, 1)
     array[16] = 16
     producer.send(1, array)
-    router.turn()
+    router.route_arrived()
     router.discard()
     assert stage.receive() is STOP
     close(router, *channels)

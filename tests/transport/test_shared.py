@@ -1,6 +1,5 @@
 """Memory that processes share: what is allocated, who frees it, and what a kill leaves."""
 
-import ctypes
 import gc
 import mmap
 import os
@@ -270,19 +269,17 @@ def test_what_is_no_buffer_leaves_no_block(memory):
     assert states(memory) == ["FREE"]
 
 
-def test_extra_memory_is_zero_and_of_all():
-    memory = SharedMemory([PAGE], extra=3 * PAGE)
+def test_control_memory_is_zero_and_of_all():
+    memory = SharedMemory([PAGE], control_size=3 * PAGE)
     attached = SharedMemory.attach(memory.fd, private=True)
     for one, other in ((memory, attached), (attached, memory)):
-        read = (ctypes.c_char * (3 * PAGE)).from_address(one.extra_address)
-        write = (ctypes.c_char * (3 * PAGE)).from_address(other.extra_address)
-        assert read.raw == bytes(3 * PAGE)
-        write.raw = b"x" * (3 * PAGE)
-        assert read.raw == b"x" * (3 * PAGE)
-        write.raw = bytes(3 * PAGE)
+        read, write = one.control, other.control
+        assert read == bytes(3 * PAGE)
+        write[:] = b"x" * (3 * PAGE)
+        assert read == b"x" * (3 * PAGE)
+        write[:] = bytes(3 * PAGE)
     assert memory.arena(0).put([b"y" * PAGE]) is not None
-    assert read.raw == bytes(3 * PAGE)
-    del read, write
+    assert read == bytes(3 * PAGE)
     attached.close()
     memory.close()
 
@@ -314,7 +311,7 @@ def test_memory_outlives_its_closing_while_arrays_lie_on_it():
     assert states(memory) == ["FREE"]
     memory.close()
     memory.close()
-    for call in (lambda: memory.address, lambda: memory.arena(0), lambda: memory.blocks(0)):
+    for call in (lambda: memory.control, lambda: memory.arena(0), lambda: memory.blocks(0)):
         with pytest.raises(ValueError, match="closed"):
             call()
     with pytest.raises(OSError):

@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 
-from ctapipe.pipeline.gui import pipelines
+from ctapipe.pipeline.gui.model import shown_pipelines
 from ctapipe.pipeline.gui.model.receiver import Receiver
 from ctapipe.pipeline.gui.views.feed import Feed
 from ctapipe.pipeline.gui.views.palette import DARK, LIGHT, colours_of
@@ -214,7 +214,7 @@ def test_one_that_vanishes_is_lost_and_can_be_cleared(qtbot, open_window, start,
     qtbot.waitUntil(lambda: at_the_gate(window), timeout=WAIT_MS)
     # It is not lost while it is only quiet: it says about once a second that it is there.
     run.process.kill()
-    monkeypatch.setattr(pipelines, "LOST_AFTER_S", 1.0)
+    monkeypatch.setattr(shown_pipelines, "LOST_AFTER_S", 1.0)
     qtbot.waitUntil(lambda: state(window) == "lost", timeout=WAIT_MS)
     qtbot.waitUntil(lambda: "lost" in window.header._title.text(), timeout=WAIT_MS)
     assert window._connected.text() == "0 pipelines connected"

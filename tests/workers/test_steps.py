@@ -4,34 +4,13 @@ import threading
 from collections import Counter
 
 import pytest
+from common_steps import Pass, SendsInAnotherThread, by_name, collector, numbers
 from ctapipe.core import Component
 from ctapipe.core.traits import Int, Unicode
 
 from ctapipe.pipeline import StepError, run
 
-
-class Numbers:
-    """Yields its messages."""
-
-    def run(self):
-        yield from range(20)
-
-
-class Pass:
-    def run(self, message):
-        return message
-
-
-def collector():
-    """A consumer class of its own, that keeps what arrives."""
-
-    class Collect:
-        received: list = []
-
-        def run(self, message):
-            self.received.append(message)
-
-    return Collect
+Numbers = numbers()
 
 
 def result_of(*steps, executor, consumer=None):
@@ -42,14 +21,10 @@ def result_of(*steps, executor, consumer=None):
     return Counter(consumer.received), summary
 
 
-def counters(summary, name):
-    return next(step for step in summary["steps"] if step["name"] == name)
-
-
 def test_a_producer_may_yield_its_messages(executor):
     received, summary = result_of(Numbers, Pass, executor=executor)
     assert received == Counter(range(20))
-    assert counters(summary, "Numbers")["done"] == 20
+    assert by_name(summary)["Numbers"]["done"] == 20
     assert summary["events"] == {"sent": 20, "finished": 20}
 
 
@@ -62,8 +37,8 @@ def test_a_producer_may_send_its_messages_and_yield_nothing(executor):
 
     received, summary = result_of(Producer, Pass, executor=executor)
     assert received == Counter(range(20))
-    assert counters(summary, "Producer")["done"] == 20
-    assert counters(summary, "Producer")["sent"] == 20
+    assert by_name(summary)["Producer"]["done"] == 20
+    assert by_name(summary)["Producer"]["sent"] == 20
 
 
 def test_a_producer_need_not_be_a_generator(executor):
@@ -74,7 +49,7 @@ def test_a_producer_need_not_be_a_generator(executor):
 
     received, summary = result_of(Producer, Pass, executor=executor)
     assert received == Counter(range(20))
-    assert counters(summary, "Producer")["done"] == 20
+    assert by_name(summary)["Producer"]["done"] == 20
 
 
 @pytest.mark.parametrize("kind", [range, lambda n: list(range(n)), lambda n: iter(range(n))])
@@ -117,8 +92,8 @@ def test_a_stage_may_send_none_one_or_many(executor):
     received, summary = result_of(Numbers, Stage, executor=executor)
     assert received == Counter((n, copy) for n in range(20) for copy in range(n % 3))
     assert summary["events"] == {"sent": 20, "finished": 20}
-    assert counters(summary, "Stage")["done"] == 20
-    assert counters(summary, "Stage")["sent"] == sum(received.values())
+    assert by_name(summary)["Stage"]["done"] == 20
+    assert by_name(summary)["Stage"]["sent"] == sum(received.values())
 
 
 def test_a_stage_may_return_its_message(executor):
@@ -176,7 +151,7 @@ def test_a_stage_may_pick_one_of_several_next_steps(executor):
         consumer=consumer,
     )
     assert received == Counter((("even", "odd")[n % 2], n) for n in range(20))
-    assert counters(summary, "ODD")["received"] == 10
+    assert by_name(summary)["ODD"]["received"] == 10
 
 
 def test_a_message_may_go_backwards_and_to_a_step_that_is_not_next(executor):
@@ -198,7 +173,7 @@ def test_a_message_may_go_backwards_and_to_a_step_that_is_not_next(executor):
         executor=executor,
     )
     assert received == Counter({"done": 20})
-    assert counters(summary, "First")["done"] == sum(range(21))
+    assert by_name(summary)["First"]["done"] == sum(range(21))
     assert summary["events"] == {"sent": 20, "finished": 20}
 
 
@@ -270,23 +245,8 @@ def test_sending_outside_of_run_is_an_error(executor, call):
 
 
 def test_sending_in_another_thread_is_an_error():
-    class Stage:
-        def run(self, number):
-            errors = []
-
-            def send():
-                try:
-                    self.send_msg(number)
-                except RuntimeError as error:
-                    errors.append(error)
-
-            thread = threading.Thread(target=send)
-            thread.start()
-            thread.join()
-            raise errors[0]
-
     with pytest.raises(StepError, match="'Stage' raised RuntimeError") as failure:
-        run([Numbers, Stage, collector()])
+        run([Numbers, {"name": "Stage", "class": SendsInAnotherThread}, collector()])
     assert "another thread" in str(failure.value.__cause__)
 
 
@@ -423,7 +383,7 @@ def test_a_queue_never_grows_over_its_limit():
         executor="threads",
     )
     assert received == Counter(range(5000))
-    assert counters(summary, "Pass")["queue_peak"] <= 3
+    assert by_name(summary)["Pass"]["queue_peak"] <= 3
 
 
 def test_memory_does_not_grow_with_what_the_producer_could_send():

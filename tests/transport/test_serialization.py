@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from common_steps import Pass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -160,11 +161,6 @@ def count_after(stage, n, n_threads=2):
         failure = None
     gc.collect()
     return Counted.alive, failure
-
-
-class Pass:
-    def run(self, message):
-        return message
 
 
 @pytest.mark.timeout(300)

@@ -6,8 +6,14 @@ With chained stages, and stages that fail with some of their messages.
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
+from random_stages import PREFETCHES, QUEUE_LIMITS, random_stages
 
 from ctapipe.pipeline import run
+
+OPTIONS = st.fixed_dictionaries(
+    {"nb_thread": st.integers(1, 4), "queue_limit": QUEUE_LIMITS},
+    optional={"prefetch": PREFETCHES},
+)
 
 
 @st.composite
@@ -16,44 +22,21 @@ def graphs(draw):
 
     ``back`` sends a message back once, ``fails`` raises with some, having sent a part.
     """
-    n_stages = draw(st.integers(1, 4))
-    names = [f"S{i}" for i in range(n_stages)] + ["END"]
-    stages = []
+    stages = draw(random_stages(OPTIONS))
     # By name, from any step: those that are not chained.
     reachable = []
-    for i in range(n_stages):
-        followers = draw(
-            st.lists(st.sampled_from(names[i + 1 :]), min_size=1, max_size=2, unique=True)
-        )
-        # The chain is kept, so that every stage is reached.
-        if names[i + 1] not in followers:
-            followers.append(names[i + 1])
-        n_before = sum(names[i] in stage["next_steps"] for stage in stages)
-        if n_before == 1 and draw(st.booleans()):
-            how = {"chained": True}
-        else:
-            reachable.append(names[i])
-            how = {
-                "nb_thread": draw(st.integers(1, 4)),
-                "queue_limit": draw(st.sampled_from([1, 2, 10, -1])),
-                **draw(st.sampled_from([{}, {"prefetch": 1}, {"prefetch": 7}])),
-            }
-        stages.append(
-            {
-                "name": names[i],
-                "next_steps": followers,
-                "serialization": draw(st.sampled_from(["pickle", "none"])),
-                **how,
-                "copies": draw(st.integers(0, 2)),
-                "fails": draw(st.none() | st.integers(2, 7)),
-                "back": draw(st.none() | st.sampled_from(reachable)),
-            }
-        )
+    for stage in stages:
+        if "chained" not in stage:
+            reachable.append(stage["name"])
+        stage["serialization"] = draw(st.sampled_from(["pickle", "none"]))
+        stage["copies"] = draw(st.integers(0, 2))
+        stage["fails"] = draw(st.none() | st.integers(2, 7))
+        stage["back"] = draw(st.none() | st.sampled_from(reachable))
     return {
         "stages": draw(st.permutations(stages)),
         "limit": draw(st.sampled_from([1, 3, 100])),
         "n_events": draw(st.integers(0, 60)),
-        "next": names[0],
+        "next": stages[0]["name"],
     }
 
 

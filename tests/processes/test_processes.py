@@ -16,24 +16,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from common_steps import collector, numbers
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
 
 N = 2000
-
-
-def numbers(n=N):
-    return type("Numbers", (), {"run": lambda self: iter(range(n))})
-
-
-def collector():
-    class Collect:
-        received = []
-
-        def run(self, message):
-            Collect.received.append(message)
-
-    return Collect
 
 
 class Square:
@@ -93,7 +80,7 @@ def test_every_message_once_in_processes_of_their_own():
             return number, os.getpid()
 
     collect = collector()
-    summary = run_processes(numbers(), {"class": Where, "nb_process": 2}, collect)
+    summary = run_processes(numbers(N), {"class": Where, "nb_process": 2}, collect)
     assert [number for number, _ in collect.received] == list(range(N))
     pids = {pid for _, pid in collect.received}
     assert 1 <= len(pids) <= 2
@@ -201,7 +188,7 @@ def test_what_a_step_raises_comes_with_its_traceback(kind):
             return number
 
     with pytest.raises(StepError, match=r"step 'Stage0' raised .* in run\(\) on event 7") as info:
-        run_processes(numbers(), Fails, collector())
+        run_processes(numbers(N), Fails, collector())
     assert str(kind(7, "odd")) in str(info.value.__cause__)
     frames = []
     trace = info.value.__cause__.__traceback__
@@ -225,7 +212,7 @@ def test_a_class_that_cannot_be_made_in_a_process():
     lock = __import__("threading").Lock()
     stage = type("Stage", (), {"run": lambda self, number: lock})
     with pytest.raises(ConfigurationError, match="cannot be sent to a worker process"):
-        run_processes(numbers(), stage, collector())
+        run_processes(numbers(N), stage, collector())
 
 
 def test_what_is_logged_and_printed_arrives(caplog, capfd):
@@ -266,7 +253,7 @@ def test_messages_of_a_dead_process_go_to_another_one(tmp_path, caplog, limit):
     collect = collector()
     dies = kills_itself(tmp_path, lambda number: number % 250 == 100)
     summary = run_processes(
-        numbers(),
+        numbers(N),
         {"class": dies, "nb_process": 2, "queue_limit": limit},
         {"class": Square, "nb_process": 2},
         collect,
@@ -311,7 +298,7 @@ class Poison:
 def test_a_message_that_kills_every_process_is_given_up(retries):
     what = r"step 'Stage0' lost (a|3) worker process(es)? to one message on event 3"
     with pytest.raises(StepError, match=what):
-        run_processes(numbers(), {"class": Poison, "nb_process": 2}, collector(), retries=retries)
+        run_processes(numbers(N), {"class": Poison, "nb_process": 2}, collector(), retries=retries)
 
 
 @pytest.mark.timeout(150)
@@ -352,13 +339,13 @@ def test_what_a_failed_job_had_sent_is_dropped():
 
 def test_a_run_that_does_not_begin_leaves_nothing():
     with pytest.raises(ConfigurationError, match="gui_address"):
-        run([numbers(), Square, collector()], executor="processes", gui_address="nowhere")
+        run([numbers(N), Square, collector()], executor="processes", gui_address="nowhere")
 
 
 def test_a_process_that_dies_in_init():
     stage = type("Stage", (Square,), {"init": lambda self: os.kill(os.getpid(), signal.SIGKILL)})
     with pytest.raises(StepError, match=r"lost its worker process in init\(\): .* by SIGKILL"):
-        run_processes(numbers(), stage, collector())
+        run_processes(numbers(N), stage, collector())
 
 
 # ------------------------------------------------------------------------- the start

@@ -8,11 +8,12 @@ import threading
 
 import pytest
 import zmq
+from common_steps import Consumer, Pass, numbers
 
 from ctapipe.pipeline import StepError, run
 from ctapipe.pipeline.configuration.reader import read_graph
 from ctapipe.pipeline.executors import EXECUTORS
-from ctapipe.pipeline.status.publisher import snapshot as take_snapshot
+from ctapipe.pipeline.status.publisher import take_snapshot
 
 
 @pytest.fixture
@@ -24,16 +25,6 @@ def window():
         subscriber.linger = 0
         port = subscriber.bind_to_random_port("tcp://127.0.0.1")
         yield subscriber, f"127.0.0.1:{port}"
-
-
-class Pass:
-    def run(self, message):
-        return message
-
-
-class Consumer:
-    def run(self, message):
-        pass
 
 
 def receive(subscriber):
@@ -63,8 +54,8 @@ def test_a_snapshot_before_there_are_workers(executor):
     )
     runner = EXECUTORS[executor](graph, logging.getLogger())
     n_workers = [1, 1, 1] if executor == "sequential" else [1, 2, 1]
-    steps = take_snapshot(runner, "a run", "a file")["steps"]
-    assert [step["worker_states"] for step in steps] == [["idle"] * n for n in n_workers]
+    steps = take_snapshot(runner, "a run", "a file").steps
+    assert [step.worker_states for step in steps] == [("idle",) * n for n in n_workers]
     runner.run()
 
 
@@ -194,7 +185,7 @@ def test_a_window_that_does_not_read_holds_nothing_up():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         summary = run(
-            [type("Numbers", (), {"run": lambda self: iter(range(1000))}), Pass, Consumer],
+            [numbers(1000), Pass, Consumer],
             gui_address=f"127.0.0.1:{port}",
         )
     assert summary["state"] == "finished"

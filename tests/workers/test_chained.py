@@ -6,17 +6,9 @@ import time
 from collections import Counter
 
 import pytest
+from common_steps import Pass, SendsInAnotherThread, by_name, collector, numbers
 
 from ctapipe.pipeline import ConfigurationError, StepError, run
-
-
-def numbers(n=20):
-    return type("Numbers", (), {"run": lambda self: iter(range(n))})
-
-
-class Pass:
-    def run(self, message):
-        return message
 
 
 class Stamp:
@@ -25,20 +17,6 @@ class Stamp:
     def run(self, message):
         path = message if isinstance(message, tuple) else (message,)
         return (*path, self.name)
-
-
-def collector():
-    class Collect:
-        received = []
-
-        def run(self, message):
-            Collect.received.append(message)
-
-    return Collect
-
-
-def by_name(summary):
-    return {step["name"]: step for step in summary["steps"]}
 
 
 def stage(name, step_class=Stamp, **keys):
@@ -465,23 +443,8 @@ def test_a_member_sends_in_its_own_way():
 
 
 def test_sending_in_another_thread_is_an_error():
-    class Sends:
-        def run(self, number):
-            errors = []
-
-            def send():
-                try:
-                    self.send_msg(number)
-                except RuntimeError as error:
-                    errors.append(error)
-
-            thread = threading.Thread(target=send)
-            thread.start()
-            thread.join()
-            raise errors[0]
-
     with pytest.raises(StepError, match="'A' raised RuntimeError") as failure:
-        run([numbers(), stage("A", Sends), stage("B", chained=True), collector()])
+        run([numbers(), stage("A", SendsInAnotherThread), stage("B", chained=True), collector()])
     assert "another thread" in str(failure.value.__cause__)
 
 

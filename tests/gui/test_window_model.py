@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from window_snapshots import snapshot
 
-from ctapipe.pipeline.gui import wording
+from ctapipe.pipeline.gui.model import wording
 from ctapipe.pipeline.gui.model.history import SIZE, History
 from ctapipe.pipeline.gui.model.layout import lay_out
-from ctapipe.pipeline.gui.model.shown_pipelines import Pipelines
+from ctapipe.pipeline.gui.model.shown_pipelines import ShownPipelines
 from ctapipe.pipeline.status.snapshot import read_snapshot
 
 
@@ -40,7 +40,7 @@ def test_history_reaches_back_to_the_begin_however_long_it_is():
 
 
 def test_rate_is_of_late_and_of_the_whole_run_at_the_end():
-    pipelines = Pipelines()
+    pipelines = ShownPipelines()
     for k in range(101):
         # Ten per second, and a hundred in the last two.
         done = 10 * k // 10 if k <= 80 else 80 + 10 * (k - 80)
@@ -51,7 +51,7 @@ def test_rate_is_of_late_and_of_the_whole_run_at_the_end():
 
 
 def test_snapshots_out_of_order_are_left_out():
-    pipelines = Pipelines()
+    pipelines = ShownPipelines()
     pipelines.update(read(done=5, elapsed_s=5), 0)
     pipelines.update(read(done=4, elapsed_s=4), 0)
     pipeline = pipelines.update(read(done=6, elapsed_s=6, state="finished"), 0)
@@ -61,10 +61,10 @@ def test_snapshots_out_of_order_are_left_out():
 
 
 def test_lost_when_silent_and_found_again():
-    pipelines = Pipelines()
+    pipelines = ShownPipelines()
     pipeline = pipelines.update(read(elapsed_s=1), 0)
-    assert not pipelines.look_after(4)
-    assert pipelines.look_after(6) == [pipeline]
+    assert not pipelines.find_lost(4)
+    assert pipelines.find_lost(6) == [pipeline]
     assert (pipeline.state, pipelines.n_connected) == ("lost", 0)
     pipelines.update(read(elapsed_s=9), 8)
     assert (pipeline.state, pipelines.n_connected) == ("running", 1)
@@ -82,7 +82,7 @@ def test_lost_when_silent_and_found_again():
     ],
 )
 def test_bottleneck(queues, chained, expected):
-    pipelines = Pipelines()
+    pipelines = ShownPipelines()
     for k in range(100):
         current = read_with_queues(queues, k / 10, chained=list(map(bool, chained)))
         pipeline = pipelines.update(current, k / 10)

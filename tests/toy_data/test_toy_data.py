@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import zstandard
 from astropy.coordinates import angular_separation
-from conftest import ROOT
+from checkout import ROOT
 from ctapipe.containers import EventType
 from ctapipe.core import Provenance, run_tool
 from ctapipe.image import hillas_parameters

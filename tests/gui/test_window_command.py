@@ -7,6 +7,7 @@ import sys
 
 import psutil
 import pytest
+from common_steps import Consumer, Pass, numbers
 from PySide6.QtGui import QImage
 
 from ctapipe.pipeline import run
@@ -54,24 +55,9 @@ def listening(tmp_path):
         process.communicate()
 
 
-class Producer:
-    def run(self):
-        yield from range(7)
-
-
-class Pass:
-    def run(self, number):
-        return number
-
-
-class Consumer:
-    def run(self, number):
-        pass
-
-
 def test_screenshot_of_the_first_run_that_ends(listening, tmp_path):
     process, address = listening("--screenshot=run.png")
-    run([Producer, Pass, Consumer], gui_address=address)
+    run([numbers(7), Pass, Consumer], gui_address=address)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 0, printed
     picture = QImage(str(tmp_path / "run.png"))
@@ -84,7 +70,7 @@ def test_screenshot_without_a_screen(listening, tmp_path, monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     process, address = listening("--screenshot=run.png")
-    run([Producer, Pass, Consumer], gui_address=address)
+    run([numbers(7), Pass, Consumer], gui_address=address)
     process.communicate(timeout=60)
     assert (tmp_path / "run.png").exists()
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import zmq
 import zmq.auth
+from common_steps import Consumer, Pass, numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from window_snapshots import frames, snapshot
@@ -292,23 +293,8 @@ def keys(tmp_path):
     return Path(public), Path(secret)
 
 
-class Producer:
-    def run(self):
-        yield from range(7)
-
-
-class Pass:
-    def run(self, number):
-        return number
-
-
-class Consumer:
-    def run(self, number):
-        pass
-
-
 STEPS = {
-    "producer_conf": {"name": "PRODUCER", "class": Producer},
+    "producer_conf": {"name": "PRODUCER", "class": numbers(7)},
     "stagers_conf": [{"name": "PASS", "class": Pass}],
     "consumer_conf": {"name": "CONSUMER", "class": Consumer},
 }

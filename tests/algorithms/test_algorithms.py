@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.table import Table
+from common_steps import Pass
 from ctapipe.image import hillas_parameters, tailcuts_clean
 from ctapipe.io import DataWriter, EventSource
 
@@ -14,13 +15,6 @@ from ctapipe.pipeline.algorithms.hessio_reader import HessioReader
 from ctapipe.pipeline.algorithms.shunt_telescope import ShuntTelescope
 from ctapipe.pipeline.algorithms.simtelarray_reader import SimTelArrayReader, TelescopeEvent
 from ctapipe.pipeline.algorithms.string_writer import StringWriter
-
-
-class Forward:
-    """A stage that changes nothing."""
-
-    def run(self, message):
-        return message
 
 
 class Collector:
@@ -54,7 +48,7 @@ def run_steps(producer, *stages, consumer=Collector, **options):
             "Pipeline": {
                 "producer_conf": conf(producer, "PRODUCER"),
                 "stagers_conf": [
-                    conf(stage, f"STAGE_{i}") for i, stage in enumerate(stages or [Forward])
+                    conf(stage, f"STAGE_{i}") for i, stage in enumerate(stages or [Pass])
                 ],
                 "consumer_conf": conf(consumer, "CONSUMER"),
             },

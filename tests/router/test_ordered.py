@@ -7,23 +7,11 @@ import zlib
 
 import hypothesis.strategies as st
 import pytest
+from common_steps import collector, numbers
 from hypothesis import given, settings
+from random_stages import PREFETCHES, QUEUE_LIMITS, random_stages
 
 from ctapipe.pipeline import run
-
-
-def numbers(n):
-    return type("Numbers", (), {"run": lambda self: iter(range(n))})
-
-
-def collector():
-    class Collect:
-        received = []
-
-        def run(self, message):
-            Collect.received.append(message)
-
-    return Collect
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -123,35 +111,21 @@ def pseudo_random(*seed):
     return zlib.crc32(repr(seed).encode()) % 1000
 
 
+OPTIONS = st.fixed_dictionaries(
+    {"nb_thread": st.integers(1, 3), "queue_limit": QUEUE_LIMITS, "ordered": st.booleans()},
+    optional={"prefetch": PREFETCHES},
+)
+
+
 @st.composite
 def graphs(draw):
-    n_stages = draw(st.integers(1, 4))
-    names = [f"S{i}" for i in range(n_stages)] + ["END"]
-    stages = []
-    for i in range(n_stages):
-        followers = draw(
-            st.lists(st.sampled_from(names[i + 1 :]), min_size=1, max_size=2, unique=True)
-        )
-        if names[i + 1] not in followers:
-            followers.append(names[i + 1])
-        n_before = sum(names[i] in stage["next_steps"] for stage in stages)
-        if n_before == 1 and draw(st.booleans()):
-            how = {"chained": True}
-        else:
-            how = {
-                "nb_thread": draw(st.integers(1, 3)),
-                "queue_limit": draw(st.sampled_from([1, 2, 10, -1])),
-                "ordered": draw(st.booleans()),
-                **draw(st.sampled_from([{}, {"prefetch": 1}, {"prefetch": 7}])),
-            }
-        stages.append({"name": names[i], "next_steps": followers, **how})
     consumer = {
         "name": "END",
         "queue_limit": draw(st.sampled_from([1, 3, 100])),
         "ordered": draw(st.booleans()),
     }
     return {
-        "stages": stages,
+        "stages": draw(random_stages(OPTIONS)),
         "consumer": consumer,
         "n_events": draw(st.integers(0, 60)),
         "seed": draw(st.integers(0, 1000)),

@@ -1,0 +1,39 @@
+"""A worker thread, as an executor sees it."""
+
+import threading
+
+from ..workers.step import Step
+from ..workers.worker import Worker
+from ..workers.worker_thread import WorkerThread
+
+__all__ = ["ThreadWorker"]
+
+
+class ThreadWorker:
+    """What a `ProcessWorker` is, in a thread.
+
+    Parameters
+    ----------
+    worker : Worker
+        The worker.
+    steps : dict of int to Step
+        Its instances, by the index of their step.
+    """
+
+    def __init__(self, worker: Worker, steps: dict[int, Step]) -> None:
+        self._worker = worker
+        self._steps = steps
+        self._thread = WorkerThread(worker.steps[0].name)
+
+    def call(self, name: str, step: int | None = None) -> threading.Event:
+        """Let it make a call after those before it, and return what is set when it has ended."""
+        arguments = [] if step is None else [self._steps[step]]
+        return self._thread.call(getattr(self._worker, name), *arguments)
+
+    def end(self) -> None:
+        """End it after the calls that it was told to make."""
+        self._thread.end()
+
+    def join(self) -> None:
+        """Wait for its end, if it was started."""
+        self._thread.join()
