@@ -298,6 +298,12 @@ def test_a_key_that_is_missing_is_named(key):
         read_snapshot(json.dumps(content).encode())
 
 
+def test_a_key_that_is_there_twice():
+    content = json.dumps(snapshot()).replace('"pid": 1', '"pid": "x", "pid": 1')
+    with pytest.raises(BadSnapshot, match="twice"):
+        read_snapshot(content.encode())
+
+
 def test_keys_of_a_later_version_are_left_alone():
     content = snapshot(later={"a": [1, None]})
     content["steps"][0]["later"] = "x"
