@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from pathlib import Path
 
 import pytest
 from checkout import ROOT
@@ -45,12 +46,14 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
     package = [name for name in names if not name.split("/")[0].endswith(".dist-info")]
     assert all(name.startswith("ctapipe/pipeline/") for name in package)
     files = {name.removeprefix("ctapipe/pipeline/") for name in package}
-    for module in ("_router", "_channel", "_buffers", "_runner", "_shared"):
+    sources = [path.relative_to(ROOT / "src") for path in (ROOT / "src").rglob("*.pyx")]
+    assert Path("_router.pyx") in sources
+    for module in (path.with_suffix("").as_posix() for path in sources):
         assert f"{module}.pyi" in files
         assert any(name.startswith(f"{module}.") and name.endswith(".so") for name in files)
     assert {"__init__.py", "py.typed", "tool.py", "executors/parallel.py"} <= files
     assert "algorithms/hessio_reader.py" in files
-    assert not [name for name in files if name.endswith((".pyx", ".pxd", ".c", ".h"))]
+    assert not [name for name in files if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".md"))]
     entry_points = next(name for name in names if name.endswith("entry_points.txt"))
     assert b"ctapipe-pipeline = ctapipe.pipeline.tool:main" in zipfile.ZipFile(wheel).read(
         entry_points
