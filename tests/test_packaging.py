@@ -45,12 +45,15 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
     package = [name for name in names if not name.split("/")[0].endswith(".dist-info")]
     assert all(name.startswith("ctapipe/pipeline/") for name in package)
     files = {name.removeprefix("ctapipe/pipeline/") for name in package}
-    for module in ("_router", "_channel", "_buffers", "_runner", "_shared"):
+    transport = (f"transport/{name}" for name in ("_buffers", "_channel", "_packing", "_shared"))
+    for module in ("_router", *transport, "workers/_runner"):
         assert f"{module}.pyi" in files
         assert any(name.startswith(f"{module}.") and name.endswith(".so") for name in files)
     assert {"__init__.py", "py.typed", "tool.py", "executors/parallel.py"} <= files
     assert "algorithms/hessio_reader.py" in files
-    assert not [name for name in files if name.endswith((".pyx", ".pxd", ".c", ".h"))]
+    assert not [
+        name for name in files if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".md"))
+    ]
     entry_points = next(name for name in names if name.endswith("entry_points.txt"))
     assert b"ctapipe-pipeline = ctapipe.pipeline.tool:main" in zipfile.ZipFile(wheel).read(
         entry_points
