@@ -219,7 +219,7 @@ def _what_is_wrong(content: bytes) -> str:
         top = msgspec.json.decode(content)
         if isinstance(top, dict) and top.get("schema") != SCHEMA:
             return OTHER_SCHEMA
-        return _wrong_in(top, Snapshot)
+        return _wrong_in(top, Snapshot) or "a key is there twice"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "not JSON"
 

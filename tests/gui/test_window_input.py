@@ -260,6 +260,82 @@ def test_numbers_that_json_has_not():
         read_snapshot(json.dumps(snapshot(elapsed_s=float("nan"))).encode())
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("state", "asleep` - at `$.pid`\nCRITICAL: all is lost"),
+        ("role", "CRITICAL"),
+        ("worker_states", ["CRITICAL"]),
+        ("next_steps", ["CRITICAL"]),
+        ("CRITICAL", 1),
+        ("host", "CRITICAL" * 100),
+        ("sent", "CRITICAL"),
+    ],
+)
+def test_what_is_wrong_is_said_in_own_words(key, value):
+    content = snapshot()
+    for place in (content, content["events"], content["steps"][2]):
+        if key in place or key == "CRITICAL":
+            changed = {**place, key: value}
+            if key == "CRITICAL":
+                del changed[next(iter(place))]
+            place.clear()
+            place.update(changed)
+    with pytest.raises(BadSnapshot) as caught:
+        read_snapshot(json.dumps(content).encode())
+    assert "CRITICAL" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["pid", "steps", "events", "state"])
+def test_a_key_that_is_missing_is_named(key):
+    content = snapshot()
+    del content[key]
+    with pytest.raises(BadSnapshot, match=f"^{key} is missing"):
+        read_snapshot(json.dumps(content).encode())
+    content = snapshot()
+    del content["steps"][1]["done"]
+    with pytest.raises(BadSnapshot, match="^steps: done is missing"):
+        read_snapshot(json.dumps(content).encode())
+
+
+def test_a_key_that_is_there_twice():
+    content = json.dumps(snapshot()).replace('"pid": 1', '"pid": "x", "pid": 1')
+    with pytest.raises(BadSnapshot, match="twice"):
+        read_snapshot(content.encode())
+
+
+def test_keys_of_a_later_version_are_left_alone():
+    content = snapshot(later={"a": [1, None]})
+    content["steps"][0]["later"] = "x"
+    content["events"]["later"] = 1
+    assert read_snapshot(json.dumps(content).encode()) == read_snapshot(
+        json.dumps(snapshot()).encode()
+    )
+
+
+def test_more_links_and_workers_than_can_be_shown():
+    content = snapshot(n_steps=100)
+    for step in content["steps"]:
+        step["next_steps"] = ["STEP_1"] * 11
+    with pytest.raises(BadSnapshot, match="more than 1000 next_steps"):
+        read_snapshot(json.dumps(content).encode())
+    content = snapshot(n_steps=100)
+    for step in content["steps"]:
+        step.update(workers=51, worker_states=["idle"] * 51)
+    with pytest.raises(BadSnapshot, match="more than 5000 workers"):
+        read_snapshot(json.dumps(content).encode())
+
+
+def test_names_that_cannot_be_printed_stay_connected():
+    content = snapshot()
+    content["steps"][1]["name"] = "A\nB"
+    content["steps"][0]["next_steps"] = ["A\nB"]
+    read = read_snapshot(json.dumps(content).encode())
+    assert read.steps[1].name == "A\ufffdB"
+    assert read.successors() == [[1], [2], []]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda children: (

@@ -1,12 +1,19 @@
 """What a window makes of snapshots, before it draws anything."""
 
+import ast
 import itertools
 import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from window_snapshots import snapshot
 
+from ctapipe.pipeline import gui, status
+from ctapipe.pipeline.gui import model, views
 from ctapipe.pipeline.gui.model import wording
 from ctapipe.pipeline.gui.model.history import SIZE, History
 from ctapipe.pipeline.gui.model.layout import lay_out
@@ -148,3 +155,52 @@ def test_wording():
         *("-", "0.20 µs", "1.23 ms", "1.00 s", "75.0 s")
     ]
     assert [wording.elapsed(value) for value in (0.9, 61, 3661)] == ["0:00", "1:01", "1:01:01"]
+
+
+# ---------------------------------------------------------------- what knows what
+
+
+def modules_of(package):
+    return [info.name for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
+
+
+def of_the_package(module):
+    """The modules of the package that one of them imports, anywhere in it."""
+    path = Path(pkgutil.resolve_name(module).__file__)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            parents = module.split(".")[: -node.level] if node.level else []
+            name = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from [name] if node.module else [f"{name}.{a.name}" for a in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def printed_by(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_neither_what_is_shown_nor_the_status_needs_qt():
+    names = [*modules_of(model), *modules_of(status)]
+    assert len(names) > 7
+    code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
+    code += "print([name for name in sys.modules if name.startswith('PySide6')])"
+    assert printed_by(code) == "[]\n"
+
+
+def test_the_format_of_a_snapshot_needs_nothing_of_the_package():
+    path = pkgutil.resolve_name(f"{status.__name__}.snapshot").__file__
+    code = f"import runpy, sys\nkeys = runpy.run_path({path!r})\nassert 'read_snapshot' in keys\n"
+    code += "print([name for name in sys.modules if name.startswith('ctapipe')])"
+    assert printed_by(code) == "[]\n"
+
+
+def test_a_window_knows_of_a_pipeline_only_its_status():
+    allowed = {"ctapipe.pipeline.errors", "ctapipe.pipeline.status.snapshot"}
+    names = [*modules_of(model), *modules_of(views)]
+    imported = {name for module in names for name in of_the_package(module)}
+    ours = {name for name in imported if name.startswith("ctapipe.")}
+    assert allowed <= ours
+    assert {name for name in ours - allowed if not name.startswith(f"{gui.__name__}.")} == set()

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 
+import msgspec
 import pytest
 import zmq
 from common_steps import Consumer, Pass, numbers
@@ -14,6 +15,7 @@ from ctapipe.pipeline import StepError, run
 from ctapipe.pipeline.configuration.reader import read_graph
 from ctapipe.pipeline.executors import EXECUTORS
 from ctapipe.pipeline.status.publisher import take_snapshot
+from ctapipe.pipeline.status.snapshot import read_snapshot
 
 
 @pytest.fixture
@@ -57,6 +59,23 @@ def test_a_snapshot_before_there_are_workers(executor):
     steps = take_snapshot(runner, "a run", "a file").steps
     assert [step.worker_states for step in steps] == [("idle",) * n for n in n_workers]
     runner.run()
+
+
+def test_a_file_whose_name_is_no_text():
+    Producer = type("Producer", (), {"run": lambda self: iter(range(5))})
+    graph = read_graph(
+        {
+            "Pipeline": {
+                "producer_conf": {"name": "Producer", "class": Producer},
+                "stagers_conf": [{"name": "Pass", "class": Pass}],
+                "consumer_conf": {"name": "Consumer", "class": Consumer},
+            }
+        }
+    )
+    runner = EXECUTORS["sequential"](graph, logging.getLogger())
+    taken = take_snapshot(runner, "a run", os.fsdecode(b"\xff.json"))
+    assert read_snapshot(msgspec.json.encode(taken)) == taken
+    assert taken.configuration == "?.json"
 
 
 @pytest.mark.parametrize("executor", ["threads", "sequential"])
