@@ -5,7 +5,7 @@ import functools
 import re
 from pathlib import Path
 
-from conftest import ROOT
+from checkout import ROOT
 
 SRC = ROOT / "src"
 README = SRC / "README.md"

@@ -53,7 +53,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
         assert any(name.startswith(f"{module}.") and name.endswith(".so") for name in files)
     assert {"__init__.py", "py.typed", "tool.py", "executors/parallel.py"} <= files
     assert "algorithms/hessio_reader.py" in files
-    assert not [name for name in files if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".md"))]
+    assert not [
+        name for name in files if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".md"))
+    ]
     entry_points = next(name for name in names if name.endswith("entry_points.txt"))
     assert b"ctapipe-pipeline = ctapipe.pipeline.tool:main" in zipfile.ZipFile(wheel).read(
         entry_points

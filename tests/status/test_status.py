@@ -63,7 +63,7 @@ def test_a_snapshot_before_there_are_workers(executor):
 
 def test_a_file_whose_name_is_no_text():
     Producer = type("Producer", (), {"run": lambda self: iter(range(5))})
-    graph = Graph.from_config(
+    graph = read_graph(
         {
             "Pipeline": {
                 "producer_conf": {"name": "Producer", "class": Producer},
