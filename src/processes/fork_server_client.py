@@ -52,12 +52,7 @@ class ForkServerClient:
             with theirs, their_descriptors:
                 passed = [theirs.fileno(), their_descriptors.fileno()]
                 self._process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-m",
-                        "ctapipe.pipeline.processes.fork_server",
-                        *map(str, passed),
-                    ],
+                    [sys.executable, "-m", FORK_SERVER, *map(str, passed)],
                     stdin=subprocess.DEVNULL,
                     env={**dict.fromkeys(THREAD_COUNTS, "1"), **os.environ},
                     pass_fds=passed,
