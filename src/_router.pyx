@@ -26,30 +26,30 @@ from posix.unistd cimport read, write
 
 from .transport.worker_end import WorkerEnd
 
-from _credit cimport MOST_CREDIT, choose_credit
-from _event_counts cimport (
+from _router_credit cimport MOST_CREDIT, choose_credit
+from _router_event_counts cimport (
     EVENT_ENDED, EventCounts, count_message, discount_message, free_counts, grow_counts,
     has_messages,
 )
-from _event_heap cimport pop_first_event, push_by_event
+from _router_event_heap cimport pop_first_event, push_by_event
 from _libzmq cimport (
     ZMQ_DONTWAIT, ZMQ_IO_THREADS, ZMQ_MAX_SOCKETS, zmq_close, zmq_ctx_new, zmq_ctx_set,
     zmq_ctx_shutdown, zmq_ctx_term, zmq_errno, zmq_msg_close, zmq_msg_copy, zmq_msg_init,
     zmq_msg_init_size, zmq_msg_recv, zmq_msg_send, zmq_msg_t, zmq_strerror,
 )
-from _message_queue cimport pop_front, push_back, push_front
-from _messages cimport DroppedMessages, block_of, drop_message, header_of, move_message
-from _notices cimport MESSAGE_GIVEN_UP, WORKER_CLEARED, Notice, sched_yield, write_notice
-from _pipes cimport POLLIN, Pipe, close_pipe, nfds_t, open_pipe, poll, pollfd
+from _router_message_queue cimport pop_front, push_back, push_front
+from _router_messages cimport DroppedMessages, block_of, drop_message, header_of, move_message
+from _router_notices cimport MESSAGE_GIVEN_UP, WORKER_CLEARED, Notice, sched_yield, write_notice
+from _router_pipes cimport POLLIN, Pipe, close_pipe, nfds_t, open_pipe, poll, pollfd
 from _shared cimport shared_mark_sent, shared_memory, shared_reclaim_arena, shared_reclaim_holder
-from _sockets cimport close_pair, descriptor_of, open_pair
-from _step_state cimport StepState, counters_of, drop_waiting, free_step, n_waiting
+from _router_sockets cimport close_pair, descriptor_of, open_pair
+from _router_step_state cimport StepState, counters_of, drop_waiting, free_step, n_waiting
 from _wire cimport (
     WIRE_ACKNOWLEDGE, WIRE_FAILED, WIRE_GOODBYE, WIRE_JOB, WIRE_MESSAGE, WIRE_PACKED, WIRE_READY,
     WIRE_SKIPPED, WIRE_STOP, count_of, flag_is_up, raise_flag, set_count, set_flag, wire_counts,
     wire_flags, wire_header,
 )
-from _worker_state cimport (
+from _router_worker_state cimport (
     ALIVE, NOBODY, NOT_TO_BE_REPLACED, TO_BE_REPLACED, WorkerState, empty_list, join_list,
     leave_list,
 )

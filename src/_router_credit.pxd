@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from _worker_state cimport WorkerState
+from _router_worker_state cimport WorkerState
 
 cdef enum:
     # A power of two.

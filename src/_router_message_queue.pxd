@@ -3,7 +3,7 @@
 from libc.stdlib cimport free, malloc
 
 from _libzmq cimport zmq_msg_t
-from _messages cimport DroppedMessages, drop_message, move_message
+from _router_messages cimport DroppedMessages, drop_message, move_message
 
 
 cdef struct MessageQueue:

@@ -3,11 +3,11 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
-from _event_counts cimport EventCounts, free_counts
-from _event_heap cimport EventHeap, drop_heap
-from _message_queue cimport MessageQueue, drop_queue
-from _messages cimport DroppedMessages
-from _worker_state cimport WorkerList
+from _router_event_counts cimport EventCounts, free_counts
+from _router_event_heap cimport EventHeap, drop_heap
+from _router_message_queue cimport MessageQueue, drop_queue
+from _router_messages cimport DroppedMessages
+from _router_worker_state cimport WorkerList
 
 
 cdef struct StepState:

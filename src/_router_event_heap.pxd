@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 
 from _libzmq cimport zmq_msg_t
-from _messages cimport DroppedMessages, drop_message, header_of, move_message
+from _router_messages cimport DroppedMessages, drop_message, header_of, move_message
 
 
 cdef struct EventHeapEntry:
