@@ -12,9 +12,9 @@ from traitlets.config import Config
 from .._router import Router
 from ..configuration.graph import UNLIMITED, Graph, WorkerKind
 from ..errors import ConfigurationError, StepError
-from ..processes.pickle_by_value import dump_by_value
 from ..processes.child import WorkerSetup
 from ..processes.fork_server_client import ForkServerClient
+from ..processes.pickle_by_value import dump_by_value
 from ..processes.private_directory import PrivateDirectory
 from ..processes.process_worker import ProcessWorker
 from ..processes.shared_layout import SharedLayout

@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 import zmq
 from zmq.auth import load_certificate
+from zmq.utils.monitor import recv_monitor_message
 
 from ..errors import ConfigurationError
 from ..executors import Executor
@@ -26,9 +27,11 @@ SHORTEST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 0.4
 # Sent even then, so that a window can tell a quiet pipeline from a lost one.
 LONGEST_SILENCE_S = 1.0
-# How long the last snapshot may take to leave, ms; only if somebody is connected. And how
-# long after the begin a run does not end, if that is what it takes a window to connect.
-LINGER_MS = 200
+# How long after its begin a run does not end, ms, if it is not known yet whether a window is there.
+LONGEST_CONNECTING_MS = 200
+# The same if one is there, whose machine may be busy; and how long the last snapshot may take
+# to leave.
+LONGEST_GOODBYE_MS = 2000
 # What libzmq says of a connection that does not come about.
 NOBODY_THERE = (
     zmq.EVENT_CLOSED
@@ -129,7 +132,7 @@ class StatusPublisher:
         self._context = zmq.Context()
         # Unlike PUB, it says when somebody listens.
         self._socket = self._context.socket(zmq.XPUB)
-        self._socket.linger = LINGER_MS
+        self._socket.linger = LONGEST_GOODBYE_MS
         self._socket.sndhwm = 8
         self._socket.reconnect_ivl = 200
         self._socket.reconnect_ivl_max = 1000
@@ -139,8 +142,8 @@ class StatusPublisher:
                 self._socket.curve_publickey, self._socket.curve_secretkey = zmq.curve_keypair()
             endpoint = _endpoint(address)
             self._socket.ipv6 = "[" in endpoint
-            self._monitor = self._socket.get_monitor_socket(NOBODY_THERE)
-            self._connected_s = time.monotonic()
+            self._monitor = self._socket.get_monitor_socket(zmq.EVENT_CONNECTED | NOBODY_THERE)
+            self._connecting_s = time.monotonic()
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
@@ -203,14 +206,19 @@ class StatusPublisher:
             silence_s += pause_s
 
     def _wait_for_window(self) -> None:
-        """Give a window that is there the time to connect, when a run was shorter than that."""
+        """Give a window that is there the time to subscribe, when a run was shorter than that."""
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
-        left_ms = LINGER_MS - round(1e3 * (time.monotonic() - self._connected_s))
-        if left_ms > 0:
-            # Either says at once what is the case already.
-            poller.poll(left_ms)
+        longest_ms = LONGEST_CONNECTING_MS
+        # Either says at once what is the case already.
+        while (left_ms := longest_ms - round(1e3 * (time.monotonic() - self._connecting_s))) > 0:
+            ready = dict(poller.poll(left_ms))
+            if self._socket in ready or self._monitor not in ready:
+                return
+            if recv_monitor_message(self._monitor)["event"] != zmq.EVENT_CONNECTED:
+                return
+            longest_ms = LONGEST_GOODBYE_MS
 
 
 def _public_key(key: str) -> bytes:

@@ -1,5 +1,6 @@
 """Snapshots of a running pipeline, on a real socket."""
 
+import contextlib
 import json
 import logging
 import os
@@ -197,6 +198,53 @@ def test_a_failed_run_says_so(window):
         run([Producer, Bad, Consumer], gui_address=address)
     watcher.join()
     assert states[-1]["steps"][1]["failed"] == 1
+
+
+@pytest.fixture
+def slow_way(window):
+    """An address at which the window is there at once, but answers only after 400 ms."""
+    _, address = window
+    host, port = address.split(":")
+    server = socket.create_server((host, 0))
+    ends = []
+
+    def forward(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                target.sendall(data)
+
+    def connect():
+        with contextlib.suppress(OSError):
+            ours, _ = server.accept()
+            ends.append(ours)
+            never.wait(0.4)
+            theirs = socket.create_connection((host, int(port)))
+            ends.append(theirs)
+            for pair in ((ours, theirs), (theirs, ours)):
+                threads.append(threading.Thread(target=forward, args=pair))
+                threads[-1].start()
+
+    never = threading.Event()
+    threads = [threading.Thread(target=connect)]
+    threads[0].start()
+    yield f"{host}:{server.getsockname()[1]}"
+    for end in (server, *ends):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join(20)
+    for end in (server, *ends):
+        end.close()
+
+
+def test_a_window_that_is_slow_to_answer_hears_how_a_short_run_ended(window, slow_way):
+    subscriber, _ = window
+    states = []
+    watcher = threading.Thread(target=lambda: states.append(receive(subscriber)["state"]))
+    watcher.start()
+    run([numbers(10), Pass, Consumer], gui_address=slow_way)
+    watcher.join()
+    assert states == ["finished"]
 
 
 def test_a_window_that_does_not_read_holds_nothing_up():
