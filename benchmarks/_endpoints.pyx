@@ -96,13 +96,14 @@ def produce(end, uint64_t n):
 
     Parameters
     ----------
-    end : tuple of int
+    end : WorkerEnd
         What `Router.connect` returned for step 0.
     n : int
         How many messages.
     """
-    cdef size_t socket = end[1]
-    cdef size_t counts = end[2]
+    cdef size_t socket = end.sent
+    cdef unsigned char[::1] counts_memory = end.counts
+    cdef wire_counts *counts = <wire_counts *> &counts_memory[0]
     cdef wire_header header
     cdef uint64_t i
     cdef int rc = 0
@@ -112,13 +113,13 @@ def produce(end, uint64_t n):
         header.step = 1
         for i in range(n):
             header.value = i
-            rc = send(<void *> socket, <wire_counts *> counts, &header, &i)
+            rc = send(<void *> socket, counts, &header, &i)
             if rc < 0:
                 break
         if rc == 0:
             memset(&header, 0, sizeof(header))
             header.kind = WIRE_GOODBYE
-            rc = send(<void *> socket, <wire_counts *> counts, &header, NULL)
+            rc = send(<void *> socket, counts, &header, NULL)
     if rc < 0:
         raise_zmq_error()
 
@@ -128,7 +129,7 @@ def work(end):
 
     Parameters
     ----------
-    end : tuple of int
+    end : WorkerEnd
         What `Router.connect` returned for step 1.
 
     Returns
@@ -136,10 +137,10 @@ def work(end):
     tuple of int
         How many messages there were, and the sum of what was in them.
     """
-    cdef size_t jobs = end[0]
-    cdef size_t socket = end[1]
-    cdef size_t counts_address = end[2]
-    cdef wire_counts *counts = <wire_counts *> counts_address
+    cdef size_t jobs = end.jobs
+    cdef size_t socket = end.sent
+    cdef unsigned char[::1] counts_memory = end.counts
+    cdef wire_counts *counts = <wire_counts *> &counts_memory[0]
     cdef wire_header header
     cdef wire_header *job
     cdef zmq_msg_t frame

@@ -40,8 +40,8 @@ def routed(n, n_workers, queue_limit=DEFAULT_QUEUE_LIMIT):
             seconds = time.perf_counter() - began
         _check(n, *zip(*(worker.result() for worker in received), strict=True))
     finally:
-        for jobs, sent, *_ in [producer, *workers]:
-            router.disconnect(jobs, sent)
+        for end in [producer, *workers]:
+            router.disconnect(end)
         router.close()
     return n / seconds
 
