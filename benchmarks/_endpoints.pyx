@@ -2,8 +2,8 @@
 # cython: freethreading_compatible=True
 """Both ends of the wire without Python, to measure the router and libzmq alone.
 
-They do what `ctapipe.pipeline.transport._channel` does, but for pickling: every function runs to its
-end without the GIL and is to be called in a thread of its own.
+They do what `ctapipe.pipeline.transport._channel` does, but for pickling: every function runs to
+its end without the GIL and is to be called in a thread of its own.
 """
 
 from libc.errno cimport EAGAIN, EINTR

@@ -16,6 +16,7 @@ socket's file descriptor, and sleeps in one ``poll``.
 What it keeps its messages and workers in stands in the ``.pxd`` files beside it.
 """
 
+cimport cython
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint32_t, uint64_t
@@ -66,6 +67,7 @@ cdef enum:
 cdef uint64_t WAKING_UP = 5_000
 
 
+@cython.no_gc  # nothing that it refers to refers to it
 cdef class Router:
     """Moves messages between the workers of a pipeline's steps.
 
@@ -130,16 +132,11 @@ cdef class Router:
     cdef pollfd *pollfds
     cdef bint closed
 
-    def __cinit__(
-        self, steps, segment=None, flags=None, str directory=None, uint32_t retries=0
-    ):
+    def __cinit__(self, steps, segment=None, flags=None, str directory=None, uint32_t retries=0):
         cdef int i
         self.wake_pipe.read_end = self.notice_pipe.read_end = -1
-        self.flags_memory = memoryview(
-            bytearray(sizeof(wire_flags)) if flags is None else flags
-        )
-        self.flags = <wire_flags *> start_of(self.flags_memory, sizeof(wire_flags))
         self.counts_memory = []
+        self.use_flags(bytearray(sizeof(wire_flags)) if flags is None else flags)
         if segment is not None:
             self.segment = segment
             self.dropped.shared = <shared_memory *> &self.segment[0]
@@ -168,6 +165,11 @@ cdef class Router:
             raise_zmq_error()
         zmq_ctx_set(self.context, ZMQ_IO_THREADS, 0 if directory is None else 1)
         zmq_ctx_set(self.context, ZMQ_MAX_SOCKETS, 65535)
+
+    cdef int use_flags(self, memory) except -1:
+        self.flags = <wire_flags *> start_of(memory, sizeof(wire_flags))
+        self.flags_memory = memoryview(memory)
+        return 0
 
     cdef int order(self, int s, before) except -1:
         cdef StepState *step = &self.steps[s]
@@ -382,8 +384,8 @@ cdef class Router:
         close_pipe(&self.wake_pipe)
         close_pipe(&self.notice_pipe)
         # A copy, so that the shared memory goes with those that work in it.
-        self.flags_memory = memoryview(bytearray(self.flags_memory[:sizeof(wire_flags)]))
-        self.flags = <wire_flags *> start_of(self.flags_memory, sizeof(wire_flags))
+        if self.flags is not NULL:
+            self.use_flags(bytearray(self.flags_memory[:sizeof(wire_flags)]))
         if self.context is not NULL and self.n_open_ends == 0:
             with nogil:
                 zmq_ctx_term(self.context)
