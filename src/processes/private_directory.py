@@ -41,15 +41,30 @@ class PrivateDirectory:
             parent = "/tmp"
         for left in Path(parent).glob(f"{PREFIX}*"):
             _remove_if_left(left)
-        self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
-        lock = os.open(Path(self.path, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = None
+        # Another process may have taken it for one that is left, until it was locked.
+        while lock is None:
+            self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+            lock = _lock(self.path)
         # Also of a run that never began, at the end of the program at the latest.
         self._remove = weakref.finalize(self, _remove, self.path, lock)
 
     def close(self) -> None:
         """Remove it."""
         self._remove()
+
+
+def _lock(path: str) -> int | None:
+    """A descriptor of the directory's lock, or None if it was removed meanwhile."""
+    try:
+        lock = os.open(Path(path, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if os.fstat(lock).st_nlink:
+        return lock
+    os.close(lock)
+    return None
 
 
 def _remove(path: str, lock: int) -> None:

@@ -1,5 +1,6 @@
 """The directory of the sockets: their paths fit into an address, wherever it is."""
 
+import fcntl
 import shutil
 import tempfile
 from pathlib import Path
@@ -52,4 +53,25 @@ def test_it_is_among_the_temporary_files_where_that_is_short_enough(
     try:
         assert (Path(directory.path).parent == path) == is_there
     finally:
+        directory.close()
+
+
+def test_another_run_that_begins_at_the_same_time_does_not_take_it(
+    temporary_directory, monkeypatch
+):
+    temporary_directory(50)
+    lock_file = fcntl.flock
+    others = []
+
+    def lock_after_another_has_looked(descriptor, operation):
+        if not others:
+            others.append(None)
+            others.append(PrivateDirectory())
+        lock_file(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_after_another_has_looked)
+    directories = [PrivateDirectory(), others[1]]
+    assert len({directory.path for directory in directories}) == 2
+    for directory in directories:
+        assert Path(directory.path).is_dir()
         directory.close()
