@@ -40,7 +40,7 @@ cdef class LargeBuffers:
         arguments[2] = <PyObject *> self
         try:
             return PyObject_Vectorcall(dumps, arguments, 2, KEYWORDS)
-        except Exception as error:
+        except BaseException as error:
             self.collected = None
             error.add_note(f"while pickling a {type(message).__name__} to send it")
             raise

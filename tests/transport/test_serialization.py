@@ -245,3 +245,46 @@ def test_buffers_of_any_size(size):
     array = np.arange(size, dtype=np.uint8)
     for received in hand_over(array)[1:]:
         np.testing.assert_array_equal(received, array)
+
+
+class Leaves(BaseException):
+    pass
+
+
+class CannotBePickled:
+    def __init__(self, error):
+        self.error = error
+        # Pickled first.
+        self.array = ARRAYS["large"]
+
+    def __reduce__(self):
+        return tuple, ([self.array, Raises(self.error)],)
+
+
+class Raises:
+    def __init__(self, error):
+        self.error = error
+
+    def __reduce__(self):
+        raise self.error
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("error", [ValueError("no"), Leaves("no")])
+def test_a_message_that_could_not_be_pickled_leaves_nothing_for_the_next(executor, error):
+    class Producer:
+        def run(self):
+            yield 0
+
+    class Stage:
+        def run(self, number):
+            try:
+                self.send_msg(CannotBePickled(error))
+            except type(error):
+                self.send_msg(ARRAYS["Fortran order"])
+
+    received = []
+    consumer = type("Consumer", (), {"run": lambda self, message: received.append(message)})
+    run([Producer, Stage, consumer], executor=executor)
+    (array,) = received
+    np.testing.assert_array_equal(array, ARRAYS["Fortran order"])
