@@ -903,7 +903,7 @@ cdef class Router:
                 return -1
         drop_message(message, &self.dropped)
         self.in_flight -= 1
-        discount_message(&self.living, event, False)
+        discount_message(&self.living, event, True)
         return self.pass_by(worker.step, event) if self.n_ordered else 0
 
     cdef void drop_kept(self, WorkerState *worker) noexcept nogil:

@@ -267,6 +267,26 @@ def test_a_message_that_kills_every_process_can_be_skipped():
     assert summary["events"] == {"sent": 100, "finished": 99}
 
 
+def test_an_event_of_which_a_message_was_given_up_is_not_finished():
+    class Twice:
+        def run(self, number):
+            yield number
+            yield -number
+
+    class Poison3:
+        def run(self, number):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return number
+
+    collect = collector()
+    summary = run_processes(numbers(10), Twice, Poison3, collect, on_error="skip", retries=0)
+    expected = [number * sign for number in range(10) for sign in (1, -1)]
+    expected.remove(3)
+    assert sorted(collect.received) == sorted(expected)
+    assert summary["events"] == {"sent": 10, "finished": 9}
+
+
 def test_what_a_failed_job_had_sent_is_dropped():
     class SendsAndFails:
         def run(self, number):
