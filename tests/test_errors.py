@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from common_steps import CannotBeLoaded, Consumer, Pass
+from common_steps import CannotBeLoaded, Consumer, Pass, collector
 from ctapipe.core import Component, ToolConfigurationError
 from ctapipe.core.traits import Int
 from traitlets.config import Config
@@ -114,6 +114,28 @@ def test_a_producer_that_raises_stops_the_pipeline(executor):
         )
     assert isinstance(failure.value.__cause__, OSError)
     calls.assert_each_finished_once()
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes", "sequential"])
+def test_what_a_producer_sent_before_it_raised_runs_to_its_end(executor):
+    class Producer:
+        def run(self):
+            yield from range(500)
+            raise OSError("no such event")
+
+    collect = collector()
+    with pytest.raises(StepError, match="'P' raised OSError"):
+        run(
+            {
+                "Pipeline": {
+                    "executor": executor,
+                    "producer_conf": {"name": "P", "class": Producer},
+                    "stagers_conf": [{"name": "S", "class": Pass, "queue_limit": -1}],
+                    "consumer_conf": {"name": "C", "class": collect, "queue_limit": 1},
+                }
+            }
+        )
+    assert sorted(collect.received) == list(range(500))
 
 
 def test_a_consumer_that_raises_stops_the_pipeline(executor):

@@ -89,7 +89,8 @@ class Worker:
             raise
         except BaseException as error:
             self._on_error(step.failure("run", error))
-            channel.acknowledge(failed=True)
+            # What it has sent runs out.
+            channel.acknowledge(skipped=True)
 
     def _process(self) -> None:
         channel, step = self._channel, self.steps[0]
