@@ -32,7 +32,7 @@ def execute(executor: Executor, gui_address: str, label: str, gui_server_key: st
     executor : Executor
         What to run.
     gui_address : str
-        ``host:port`` of the window.
+        ``host:port`` of the window; empty for none.
     label : str
         The name of the configuration, for the window.
     gui_server_key : str
@@ -43,7 +43,9 @@ def execute(executor: Executor, gui_address: str, label: str, gui_server_key: st
     ConfigurationError, StepError, KeyboardInterrupt
         As `Executor.run`.
     """
-    publisher = StatusPublisher(executor, gui_address, label, gui_server_key)
+    publisher: AbstractContextManager[object] = nullcontext()
+    if gui_address:
+        publisher = StatusPublisher(executor, gui_address, label, gui_server_key)
     with interruptible(executor), publisher:
         executor.run()
 
@@ -83,7 +85,7 @@ def run(
     executor : {"threads", "processes", "sequential"}, optional
         How to run it; what the configuration says, if not given.
     gui_address : str, optional
-        ``host:port`` of the window; what the configuration says, if not given.
+        ``host:port`` of the window, empty for none; what the configuration says, if not given.
 
     Returns
     -------
@@ -154,7 +156,7 @@ def run(
         )
         execute(
             runner,
-            gui_address or section.get("gui_address", DEFAULT_GUI_ADDRESS),
+            section.get("gui_address", DEFAULT_GUI_ADDRESS) if gui_address is None else gui_address,
             label,
             section.get("gui_server_key", ""),
         )

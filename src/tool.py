@@ -100,7 +100,7 @@ class Pipeline(Tool):
     gui_address = Unicode(
         DEFAULT_GUI_ADDRESS,
         help="host:port of the window that snapshots of the running pipeline go to, with or "
-        "without tcp://.",
+        "without tcp://; empty for none.",
     ).tag(config=True)
     gui_server_key = Unicode(
         help="The public key of a window that wants its pipelines to know it, or the file with "

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 import uuid
+from pathlib import Path
 from types import TracebackType
 from typing import cast
 
@@ -16,7 +17,15 @@ from zmq.utils.monitor import recv_monitor_message
 
 from ..errors import ConfigurationError
 from ..executors import Executor
-from .snapshot import SCHEMA, EventCounts, Snapshot, State, StepSnapshot, WorkerState
+from .snapshot import (
+    LONGEST_TEXT,
+    SCHEMA,
+    EventCounts,
+    Snapshot,
+    State,
+    StepSnapshot,
+    WorkerState,
+)
 
 __all__ = ["StatusPublisher", "take_snapshot"]
 
@@ -59,7 +68,7 @@ def take_snapshot(executor: Executor, pipeline_id: str, configuration: str) -> S
         pipeline=pipeline_id,
         host=socket.gethostname(),
         pid=os.getpid(),
-        configuration=_encodable(configuration),
+        configuration=_shortened(_encodable(configuration)),
         state=cast("State", executor.state),
         executor=executor.name,
         elapsed_s=executor.elapsed_s,
@@ -96,6 +105,10 @@ def take_snapshot(executor: Executor, pipeline_id: str, configuration: str) -> S
 def _encodable(text: str) -> str:
     """The same, but for what the name of a file has in place of bytes that are no letters."""
     return text.encode(errors="replace").decode()
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 
 class StatusPublisher:
@@ -222,7 +235,7 @@ class StatusPublisher:
 
 
 def _public_key(key: str) -> bytes:
-    if KEY.fullmatch(key):
+    if KEY.fullmatch(key) and not Path(key).is_file():
         return key.encode()
     try:
         return load_certificate(key)[0]

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 __all__ = [
     "ENDED",
+    "LONGEST_TEXT",
     "SCHEMA",
     "BadSnapshot",
     "EventCounts",

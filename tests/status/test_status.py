@@ -247,6 +247,33 @@ def test_a_window_that_is_slow_to_answer_hears_how_a_short_run_ended(window, slo
     assert states == ["finished"]
 
 
+def test_without_an_address_nothing_is_sent(monkeypatch):
+    def no_socket(*_):
+        raise AssertionError("a socket was made")
+
+    monkeypatch.setattr(zmq.Context, "socket", no_socket)
+    assert run([numbers(10), Pass, Consumer], gui_address="")["state"] == "finished"
+
+
+def test_a_configuration_with_a_long_name_is_shown(window, tmp_path):
+    subscriber, address = window
+    path = tmp_path / f"{'x' * 240}.json"
+    (tmp_path / "ten.py").write_text("class Ten:\n    run = lambda self: iter(range(10))\n")
+    conf = {
+        "producer_conf": {"name": "P", "class": "Ten", "module": "ten"},
+        "stagers_conf": [{"name": "S", "class": "Pass", "module": "common_steps"}],
+        "consumer_conf": {"name": "C", "class": "Consumer", "module": "common_steps"},
+    }
+    path.write_text(json.dumps({"Pipeline": conf}))
+    read = []
+    watcher = threading.Thread(target=lambda: read.append(subscriber.recv_multipart()))
+    watcher.start()
+    run(path, gui_address=address)
+    watcher.join()
+    ((_, content),) = read
+    assert read_snapshot(content).configuration == "x" * 199 + "…"
+
+
 def test_a_window_that_does_not_read_holds_nothing_up():
     """Connected, but never read: the pipeline ends all the same."""
     with socket.create_server(("127.0.0.1", 0)) as server:
