@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a run."""
+"""What Ctrl-C, SIGTERM and SIGHUP do to a run."""
 
 import signal
 import threading
@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 from .executors import Executor
+from .processes.signals import INTERRUPTS, handlers_of_forks
 
 __all__ = ["interruptible"]
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -43,10 +42,11 @@ def interruptible(executor: Executor) -> Iterator[None]:
         )
 
     # A shell makes the jobs that it starts in the background ignore SIGINT.
-    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    previous = {number: signal.signal(number, handle) for number in handled}
+    handled = [number for number in INTERRUPTS if signal.getsignal(number) != signal.SIG_IGN]
+    handlers_of_forks.update({number: signal.signal(number, handle) for number in handled})
     try:
         yield
     finally:
-        for number, handler in previous.items():
+        for number, handler in handlers_of_forks.items():
             signal.signal(number, handler)
+        handlers_of_forks.clear()

@@ -103,7 +103,7 @@ def start(tmp_path):
 
 
 @pytest.mark.parametrize("executor", ["threads", "sequential"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_what_was_sent_runs_out_and_everything_is_finished(start, tmp_path, number, executor):
     process = start("Slow", 2, "--summary=summary.json", f"--executor={executor}")
     process.send_signal(number)
@@ -168,3 +168,50 @@ def test_a_second_signal_aborts_at_once(start, tmp_path, executor):
     assert "Traceback" not in errors
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["state"] == "interrupted"
+
+
+STARTS = """
+import multiprocessing, signal, subprocess, sys, time
+from ctapipe.pipeline import run
+
+
+class Producer:
+    def run(self):
+        yield 1
+
+
+class Stage:
+    def run(self, number):
+        program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+        program.terminate()
+        fork = multiprocessing.get_context("fork").Process(target=time.sleep, args=[1000])
+        fork.start()
+        fork.terminate()
+        fork.join()
+        return program.wait(), fork.exitcode
+
+
+class Consumer:
+    def run(self, statuses):
+        print(*statuses)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run([Producer, Stage, Consumer], executor=sys.argv[1], gui_address="")
+"""
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes", "sequential"])
+def test_what_a_step_starts_ends_by_a_signal_as_usual(tmp_path, executor):
+    script = tmp_path / "starts.py"
+    script.write_text(STARTS)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, executor],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["-15", "-15"]

@@ -60,7 +60,7 @@ class Parallel(Executor):
         self._layout = SharedLayout()
         if any(self._in_process):
             self._layout = SharedLayout(self._arena_sizes(), self._chain_counts.size)
-            self._memory = self._layout.create()
+            self._memory = self._create_memory()
             self._directory = PrivateDirectory()
             counts = self._layout.chain_counts(self._memory)
             self._chain_counts = ChainCounts(graph, n_workers, counts)
@@ -299,6 +299,17 @@ class Parallel(Executor):
         return tuple(
             max(sizes[self.graph.steps[head].role] // PAGE, 1) * PAGE for head, _ in self._slots
         )
+
+    def _create_memory(self) -> SharedMemory:
+        try:
+            return self._layout.create()
+        except OSError as error:
+            raise ConfigurationError(
+                [
+                    f"Pipeline.shared_memory_mb: there cannot be {self._shared_memory_mb} MB of "
+                    f"shared memory ({error.strerror}): set it lower, or raise the limits (ulimit)"
+                ]
+            ) from None
 
     def _start_processes(self, memory: SharedMemory) -> None:
         # The classes of the steps that run here need not be known there.

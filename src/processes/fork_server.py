@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .descriptor_socket import receive_descriptor
-from .fork_server_client import INTERRUPTS
+from .signals import INTERRUPTS, blocked_interrupts, ignore_interrupts
 
 __all__ = ["serve"]
 
@@ -48,9 +48,7 @@ def serve(connection: Connection, descriptors: socket.socket) -> None:
         From the main process. The first file descriptor is that of the shared memory; then
         one comes before each worker's slot, of that worker's own connection.
     """
-    # The main process decides what an interrupt means, and ends the workers.
-    for number in INTERRUPTS:
-        signal.signal(number, signal.SIG_IGN)
+    ignore_interrupts()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     # What modules make stays, in the workers too: a third of the time to import ctapipe would
     # go into looking for what does not.
@@ -99,20 +97,21 @@ def _fork_workers(
         if connection in ready:
             slot, endpoint = connection.recv()
             worker_fd = receive_descriptor(descriptors)
-            pid = os.fork()
-            if pid == 0:
-                _become_worker(setup, memory_fd, slot, endpoint, worker_fd, own)
+            with blocked_interrupts():
+                pid = os.fork()
+                if pid == 0:
+                    _become_worker(setup, memory_fd, slot, endpoint, worker_fd, own)
             os.close(worker_fd)
             slots[pid] = slot
             connection.send(("started", slot, pid))
 
 
 def _reap(connection: Connection, slots: dict[int, int]) -> None:
-    while slots:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid == 0:
-            return
-        connection.send(("ended", slots.pop(pid), os.waitstatus_to_exitcode(status)))
+    # One by one: a module may have started processes of its own.
+    for worker in list(slots):
+        pid, status = os.waitpid(worker, os.WNOHANG)
+        if pid:
+            connection.send(("ended", slots.pop(pid), os.waitstatus_to_exitcode(status)))
 
 
 def _become_worker(
@@ -125,10 +124,12 @@ def _become_worker(
 ) -> None:
     status = 1
     try:
+        ignore_interrupts()
+        signal.set_wakeup_fd(-1)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
         gc.freeze()
         gc.enable()
         os.nice(NICENESS)
-        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for end in of_server:
             end.close()

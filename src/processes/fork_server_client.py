@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Self
 
 from .descriptor_socket import send_descriptor
+from .signals import blocked_interrupts
 
 __all__ = ["ForkServerClient"]
 
@@ -22,8 +22,6 @@ THREAD_COUNTS = (
 )
 
 FORK_SERVER = "ctapipe.pipeline.processes.fork_server"
-
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ForkServerClient:
@@ -47,9 +45,8 @@ class ForkServerClient:
         self._sent: dict[int, Connection] = {}
         self._is_set_up = False
         # A terminal sends them to all processes; it blocks them until it ignores them.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         try:
-            with theirs, their_descriptors:
+            with theirs, their_descriptors, blocked_interrupts():
                 passed = [theirs.fileno(), their_descriptors.fileno()]
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", FORK_SERVER, *map(str, passed)],
@@ -61,8 +58,6 @@ class ForkServerClient:
             self.connection.close()
             self._descriptors.close()
             raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         with contextlib.suppress(OSError):
             self.connection.send((list(sys.path), list(sys.argv), list(modules)))
 
