@@ -125,6 +125,17 @@ wait_for_the_other()
     assert "Traceback" not in result.stderr
 
 
+def test_a_module_that_starts_a_program_when_it_is_imported(tmp_path):
+    at_import = """
+if IN_SERVER:
+    import subprocess
+    subprocess.Popen([sys.executable, "-c", "pass"])
+"""
+    result = start_command(tmp_path, at_import)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [str(i) for i in range(10)]
+
+
 def test_another_executor_on_the_command_line(tmp_path):
     result = start_command(tmp_path, "assert not IN_SERVER", "--executor=sequential")
     assert result.returncode == 0, result.stderr

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -305,6 +306,16 @@ def test_what_a_failed_job_had_sent_is_dropped():
 def test_a_run_that_does_not_begin_leaves_nothing():
     with pytest.raises(ConfigurationError, match="gui_address"):
         run([numbers(N), Square, collector()], executor="processes", gui_address="nowhere")
+
+
+def test_without_room_for_shared_memory_it_is_one_line():
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        with pytest.raises(ConfigurationError, match="shared_memory_mb: there cannot be 1024 MB"):
+            run_processes(numbers(N), Square, collector())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_process_that_dies_in_init():
