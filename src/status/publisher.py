@@ -146,6 +146,9 @@ class StatusPublisher:
         # Unlike PUB, it says when somebody listens.
         self._socket = self._context.socket(zmq.XPUB)
         self._socket.linger = LONGEST_GOODBYE_MS
+        # Nobody looks at it, but with it libzmq refuses what speaks no ZMTP of today. What it takes
+        # for a peer of version 1, such as a web server, can end the whole process.
+        self._socket.zap_domain = b"ctapipe-pipeline"
         self._socket.sndhwm = 8
         self._socket.reconnect_ivl = 200
         self._socket.reconnect_ivl_max = 1000

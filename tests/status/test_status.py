@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 
 import msgspec
@@ -245,6 +247,62 @@ def test_a_window_that_is_slow_to_answer_hears_how_a_short_run_ended(window, slo
     run([numbers(10), Pass, Consumer], gui_address=slow_way)
     watcher.join()
     assert states == ["finished"]
+
+
+NO_WINDOW = """
+import socket, sys, threading
+from ctapipe.pipeline import run
+
+answer = bytes.fromhex(sys.argv[1])
+n_answers = 0
+
+def serve():
+    global n_answers
+    while True:
+        connection, _ = server.accept()
+        connection.recv(10)
+        connection.sendall(answer)
+        connection.close()
+        n_answers += 1
+
+class Producer:
+    def run(self):
+        while not n_answers:
+            yield 1
+
+class Pass:
+    def run(self, number):
+        return number
+
+class Consumer:
+    def run(self, number):
+        pass
+
+with socket.create_server(("127.0.0.1", 0)) as server:
+    threading.Thread(target=serve, daemon=True).start()
+    address = "127.0.0.1:%d" % server.getsockname()[1]
+    print(run([Producer, Pass, Consumer], gui_address=address)["state"])
+"""
+SIGNATURE = bytes([0xFF, *[0] * 8, 0x7F])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n" + b"x" * 200, id="web server"),
+        pytest.param(b"SSH-2.0-server\r\n", id="SSH"),
+        pytest.param(b"\x01\x00" + b"\x02\x00x" * 50, id="ZMTP 1, unversioned"),
+        pytest.param(SIGNATURE + b"\x00\x02\x00\x00" + b"\x02\x00x" * 50, id="ZMTP 1"),
+        pytest.param(SIGNATURE + b"\x01\x02\x00\x00" + b"\x00\x01x" * 50, id="ZMTP 2"),
+        pytest.param(SIGNATURE + b"\x03\x00NULL" + bytes(100), id="ZMTP 3"),
+        pytest.param(bytes(200), id="zeros"),
+    ],
+)
+def test_what_is_no_window_does_not_end_a_run(answer):
+    done = subprocess.run(
+        [sys.executable, "-c", NO_WINDOW, answer.hex()], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout) == (0, "finished\n"), done.stderr
 
 
 def test_without_an_address_nothing_is_sent(monkeypatch):
