@@ -15,6 +15,7 @@ from _libzmq cimport (
     ZMQ_DONTWAIT,
     ZMQ_LINGER,
     ZMQ_PAIR,
+    raise_zmq_error,
     zmq_bind,
     zmq_close,
     zmq_connect,
@@ -30,7 +31,6 @@ from _libzmq cimport (
     zmq_msg_t,
     zmq_setsockopt,
     zmq_socket,
-    zmq_strerror,
 )
 from _wire cimport (
     WIRE_ACKNOWLEDGE,
@@ -256,8 +256,3 @@ cdef class RawHop:
         if rc < 0:
             raise_zmq_error()
         return total
-
-
-cdef int raise_zmq_error() except -1:
-    cdef int number = zmq_errno()
-    raise OSError(number, zmq_strerror(number).decode())

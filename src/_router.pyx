@@ -34,9 +34,9 @@ from _router_event_counts cimport (
 )
 from _router_event_heap cimport pop_first_event, push_by_event
 from _libzmq cimport (
-    ZMQ_DONTWAIT, ZMQ_IO_THREADS, ZMQ_MAX_SOCKETS, zmq_close, zmq_ctx_new, zmq_ctx_set,
-    zmq_ctx_shutdown, zmq_ctx_term, zmq_errno, zmq_msg_close, zmq_msg_copy, zmq_msg_init,
-    zmq_msg_init_size, zmq_msg_recv, zmq_msg_send, zmq_msg_t, zmq_strerror,
+    ZMQ_DONTWAIT, ZMQ_IO_THREADS, ZMQ_MAX_SOCKETS, raise_zmq_error, zmq_close, zmq_ctx_new,
+    zmq_ctx_set, zmq_ctx_shutdown, zmq_ctx_term, zmq_errno, zmq_msg_close, zmq_msg_copy,
+    zmq_msg_init, zmq_msg_init_size, zmq_msg_recv, zmq_msg_send, zmq_msg_t,
 )
 from _router_message_queue cimport pop_front, push_back, push_front
 from _router_messages cimport DroppedMessages, block_of, drop_message, header_of, move_message
@@ -47,8 +47,8 @@ from _router_sockets cimport close_pair, descriptor_of, open_pair
 from _router_step_state cimport StepState, counters_of, drop_waiting, free_step, n_waiting
 from _wire cimport (
     WIRE_ACKNOWLEDGE, WIRE_FAILED, WIRE_GOODBYE, WIRE_JOB, WIRE_MESSAGE, WIRE_PACKED, WIRE_READY,
-    WIRE_SKIPPED, WIRE_STOP, count_of, flag_is_up, raise_flag, set_count, set_flag, wire_counts,
-    wire_flags, wire_header,
+    WIRE_SKIPPED, WIRE_STOP, count_of, flag_is_up, raise_flag, set_count, set_flag, start_of,
+    wire_counts, wire_flags, wire_header,
 )
 from _router_worker_state cimport (
     ALIVE, NOBODY, NOT_TO_BE_REPLACED, TO_BE_REPLACED, WorkerState, empty_list, join_list,
@@ -984,16 +984,3 @@ cdef class Router:
             queued or being worked on any more.
         """
         return {"sent": self.events_sent, "finished": self.events_finished}
-
-
-cdef void *start_of(memory, size_t size) except NULL:
-    """Where memory begins that has to be writable and of a size, in bytes."""
-    cdef unsigned char[::1] view = memory
-    if <size_t> view.shape[0] < size:
-        raise ValueError(f"{view.shape[0]} bytes are too few, it takes {size}")
-    return &view[0]
-
-
-cdef int raise_zmq_error() except -1:
-    cdef int number = zmq_errno()
-    raise OSError(number, zmq_strerror(number).decode())

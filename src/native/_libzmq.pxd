@@ -41,3 +41,8 @@ cdef extern from "_libzmq.h" nogil:
     void *zmq_msg_data(zmq_msg_t *message)
     size_t zmq_msg_size(zmq_msg_t *message)
     int zmq_msg_more(zmq_msg_t *message)
+
+
+cdef inline int raise_zmq_error() except -1:
+    cdef int number = zmq_errno()
+    raise OSError(number, zmq_strerror(number).decode())

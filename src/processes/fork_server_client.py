@@ -44,8 +44,8 @@ class ForkServerClient:
         # The workers' ends of connections that it has not been heard to have taken.
         self._sent: dict[int, Connection] = {}
         self._is_set_up = False
-        # A terminal sends them to all processes; it blocks them until it ignores them.
         try:
+            # A terminal sends interrupts to all processes: it blocks them until it ignores them.
             with theirs, their_descriptors, blocked_interrupts():
                 passed = [theirs.fileno(), their_descriptors.fileno()]
                 self._process = subprocess.Popen(

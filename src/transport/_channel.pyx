@@ -16,14 +16,14 @@ from _batch cimport Batch, begin_batch, busy_time, is_due, limit_batch
 from _clock cimport now
 from _frames cimport init_acknowledgement, init_frame, init_message
 from _libzmq cimport (
-    ETERM, ZMQ_DONTWAIT, ZMQ_SNDMORE, zmq_errno, zmq_msg_close, zmq_msg_data, zmq_msg_init,
-    zmq_msg_recv, zmq_msg_send, zmq_msg_size, zmq_msg_t, zmq_strerror,
+    ETERM, ZMQ_DONTWAIT, ZMQ_SNDMORE, raise_zmq_error, zmq_errno, zmq_msg_close, zmq_msg_data,
+    zmq_msg_init, zmq_msg_recv, zmq_msg_send, zmq_msg_size, zmq_msg_t,
 )
 from _wire cimport (
     WIRE_COUNTS_SIZE, WIRE_FAILED, WIRE_FLAGS_SIZE, WIRE_GOODBYE, WIRE_JOB, WIRE_OBJECT,
     WIRE_PACKED, WIRE_PICKLE, WIRE_PICKLE_AND_BUFFERS, WIRE_READY, WIRE_SKIPPED, WIRE_STOP,
-    WIRE_YIELDS, count_of, flag_is_up, send_soon, set_count, set_flag, soon_greater, wire_counts,
-    wire_flags, wire_header,
+    WIRE_YIELDS, count_of, flag_is_up, send_soon, set_count, set_flag, soon_greater, start_of,
+    wire_counts, wire_flags, wire_header,
 )
 
 # What it does with a message, each in a file of its own, compiled into this module so that
@@ -122,8 +122,8 @@ cdef class Channel:
         self.router = router
         self.jobs = <void *> <size_t> end.jobs
         self.outgoing = <void *> <size_t> end.sent
-        self.counts = <wire_counts *> start_of(end.counts)
-        self.flags = <wire_flags *> start_of(end.flags)
+        self.counts = <wire_counts *> start_of(end.counts, sizeof(wire_counts))
+        self.flags = <wire_flags *> start_of(end.flags, sizeof(wire_flags))
         self.is_producer = step == 0
         self.by_reference = by_reference
         self.large_buffers = LargeBuffers()
@@ -488,13 +488,3 @@ cdef class Channel:
             raise_zmq_error()
         set_count(&self.counts.sent, self.counts.sent + 1)
         return 0
-
-
-cdef unsigned char *start_of(memory) except NULL:
-    cdef unsigned char[::1] view = memory
-    return &view[0]
-
-
-cdef int raise_zmq_error() except -1:
-    cdef int number = zmq_errno()
-    raise OSError(number, zmq_strerror(number).decode())

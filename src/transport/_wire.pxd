@@ -52,3 +52,11 @@ cdef extern from "_wire.h" nogil:
     bint flag_is_up(const int *flag)
     void set_flag(int *flag, int value)
     void raise_flag(int *flag)
+
+
+cdef inline void *start_of(memory, size_t size) except NULL:
+    """Where memory begins that has to be writable and of a size, in bytes."""
+    cdef unsigned char[::1] view = memory
+    if <size_t> view.shape[0] < size:
+        raise ValueError(f"{view.shape[0]} bytes are too few, it takes {size}")
+    return &view[0]
