@@ -28,7 +28,7 @@ def routed(n, n_workers, queue_limit=DEFAULT_QUEUE_LIMIT):
     endpoints = load_endpoints()
     # As the executor for threads sets it up.
     send_ahead = min(MOST_SEND_AHEAD, queue_limit // 2)
-    router = Router([(-1, 0, 0, None), (queue_limit, 1, 0, None)])
+    router = Router([(-1, 0, 0, None, 0), (queue_limit, 1, 0, None, 0)])
     producer = router.connect(0, send_ahead)
     workers = [router.connect(1, send_ahead) for _ in range(n_workers)]
     try:

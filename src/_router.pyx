@@ -27,7 +27,7 @@ from posix.unistd cimport read, write
 
 from .transport.worker_end import WorkerEnd
 
-from _router_credit cimport MOST_CREDIT, choose_credit
+from _router_credit cimport MOST_CREDIT, choose_credit, takes_more
 from _router_event_counts cimport (
     EVENT_ENDED, EventCounts, count_message, discount_message, free_counts, grow_counts,
     has_messages,
@@ -40,7 +40,9 @@ from _libzmq cimport (
 )
 from _router_message_queue cimport pop_front, push_back, push_front
 from _router_messages cimport DroppedMessages, block_of, drop_message, header_of, move_message
-from _router_notices cimport MESSAGE_GIVEN_UP, WORKER_CLEARED, Notice, sched_yield, write_notice
+from _router_notices cimport (
+    MESSAGE_GIVEN_UP, WORKER_CLEARED, WORKER_RETIRED, Notice, sched_yield, write_notice,
+)
 from _router_pipes cimport POLLIN, Pipe, close_pipe, nfds_t, open_pipe, poll, pollfd
 from _shared cimport shared_mark_sent, shared_memory, shared_reclaim_arena, shared_reclaim_holder
 from _router_sockets cimport close_pair, descriptor_of, open_pair
@@ -51,8 +53,8 @@ from _wire cimport (
     wire_counts, wire_flags, wire_header,
 )
 from _router_worker_state cimport (
-    ALIVE, NOBODY, NOT_TO_BE_REPLACED, TO_BE_REPLACED, WorkerState, empty_list, join_list,
-    leave_list,
+    ALIVE, GIVES_UP, NOBODY, NOT_TO_BE_REPLACED, TO_BE_REPLACED, WorkerState, empty_list,
+    join_list, leave_list,
 )
 
 cdef enum:
@@ -77,7 +79,7 @@ cdef class Router:
 
     Parameters
     ----------
-    steps : sequence of tuple (queue_limit, rank, prefetch, before)
+    steps : sequence of tuple (queue_limit, rank, prefetch, before, most_jobs)
         One per step, the producer first. `queue_limit`: how many messages may
         wait for the step, -1 for no limit. `rank`: its place in the order of the
         graph; a message to a step of the same or a lower rank goes against that
@@ -87,7 +89,8 @@ cdef class Router:
         for a step that receives messages in the order of their events, the indices of the
         steps at which there may be messages of earlier events. Then it is the producer that
         waits while `queue_limit` messages wait for the step: to stop another worker could
-        stop the message that all wait for.
+        stop the message that all wait for. `most_jobs`: after how many a worker process is
+        stopped, for another to take its place; 0 for never.
     segment : memoryview, optional
         The memory that is shared with worker processes, all of it.
     flags : memoryview, optional
@@ -147,10 +150,11 @@ cdef class Router:
         self.steps = <StepState *> calloc(self.n_steps, sizeof(StepState))
         if self.steps is NULL:
             raise MemoryError
-        for i, (queue_limit, rank, prefetch, before) in enumerate(steps):
+        for i, (queue_limit, rank, prefetch, before, most_jobs) in enumerate(steps):
             self.steps[i].queue_limit = queue_limit
             self.steps[i].rank = rank
             self.steps[i].prefetch = prefetch
+            self.steps[i].most_jobs = most_jobs
             if before is not None:
                 self.order(i, before)
             empty_list(&self.steps[i].idle)
@@ -454,8 +458,8 @@ cdef class Router:
         if self.wake_pipe.read_end >= 0:
             write(self.wake_pipe.write_end, b"!", 1)
 
-    def worker_died(self, int w, bint replace):
-        """Tell the router that a worker process has died; may be called during a run.
+    def worker_died(self, int w, bint replace, bint gives_up=False):
+        """Tell the router that a worker process has ended; may be called during a run.
 
         What it had acknowledged counts, and all else of it is dropped; what it was given
         goes to other workers. Notices say when that is done.
@@ -466,8 +470,11 @@ cdef class Router:
             The worker's index.
         replace : bool
             Whether another process will take its place.
+        gives_up : bool
+            Whether the message that it was working on is given up.
         """
-        set_flag(&self.workers[w].death, TO_BE_REPLACED if replace else NOT_TO_BE_REPLACED)
+        cdef int death = TO_BE_REPLACED if replace else NOT_TO_BE_REPLACED
+        set_flag(&self.workers[w].death, death | (GIVES_UP if gives_up else 0))
         self.wake()
 
     @property
@@ -482,23 +489,28 @@ cdef class Router:
         -------
         list of tuple
             ``("cleared", worker, replace)``: what it had is dealt with, and whether its
-            place is to be taken; ``("given up", step, event)``: a message that has killed
-            too many workers.
+            place is to be taken; ``("given up", worker, event)``: a message that has killed
+            too many workers, this one at last; ``("retired", worker)``: it has done as many
+            jobs as it is to do, and is to end.
         """
         cdef Notice notice
         notices = []
         while read(self.notice_pipe.read_end, &notice, sizeof(Notice)) == sizeof(Notice):
             if notice.kind == WORKER_CLEARED:
                 notices.append(("cleared", notice.index, bool(notice.value)))
+            elif notice.kind == WORKER_RETIRED:
+                notices.append(("retired", notice.index))
             else:
                 notices.append(("given up", notice.index, notice.value))
         return notices
 
     def shut_down(self):
-        """End every wait of a worker, after `run` has failed."""
+        """End every wait of `run` and of workers in threads, which do nothing more."""
         raise_flag(&self.flags.producing_ended)
         raise_flag(&self.flags.discarding)
-        zmq_ctx_shutdown(self.context)
+        if self.context is not NULL:
+            zmq_ctx_shutdown(self.context)
+        self.wake()
 
     cdef int route(self) noexcept nogil:
         """Read what the workers have sent: how many messages, or -1 with zmq_errno()."""
@@ -614,6 +626,8 @@ cdef class Router:
             else:
                 join_list(self.workers, &step.idle, w)
                 rc = self.dispatch(step)
+        elif header.kind == WIRE_GOODBYE and worker.retiring and not self.stopped:
+            rc = write_notice(self.notice_pipe.write_end, WORKER_RETIRED, w, 0)
         elif header.kind == WIRE_GOODBYE:
             worker.gone = True
             self.n_gone += 1
@@ -723,7 +737,7 @@ cdef class Router:
         step.received += 1
         if self.send(worker, message) < 0:
             return -1
-        if worker.n_given < worker.credit:
+        if takes_more(worker, step):
             join_list(self.workers, &step.ready, w)
         return 0
 
@@ -740,7 +754,7 @@ cdef class Router:
             event = worker.given[worker.given_first]
             if worker.kept is not NULL:
                 drop_message(&worker.kept[worker.given_first], &self.dropped)
-                worker.n_acknowledged += 1
+            worker.n_acknowledged += 1
             worker.given_first = (worker.given_first + 1) & worker.given_mask
             worker.n_given -= 1
             self.in_flight -= 1
@@ -764,10 +778,11 @@ cdef class Router:
         if step.prefetch == 0:
             choose_credit(worker, step.queue_limit, header.value // header.jobs)
         leave_list(self.workers, w)
-        if worker.n_given == 0:
-            join_list(self.workers, &step.idle, w)
-        elif worker.n_given < worker.credit:
-            join_list(self.workers, &step.ready, w)
+        if takes_more(worker, step):
+            join_list(self.workers, &step.ready if worker.n_given else &step.idle, w)
+        elif worker.n_given == 0:
+            worker.retiring = True
+            return self.stop_worker(w)
         return self.dispatch(step)
 
     cdef int dispatch(self, StepState *step) noexcept nogil:
@@ -838,7 +853,8 @@ cdef class Router:
         """Take back what a dead worker was given, and free its place."""
         cdef WorkerState *worker = &self.workers[w]
         cdef StepState *step = &self.steps[worker.step]
-        cdef bint replace = worker.death == TO_BE_REPLACED and not self.stopped
+        cdef bint gives_up = worker.death & GIVES_UP
+        cdef bint replace = worker.death & TO_BE_REPLACED and not self.stopped
         cdef uint64_t in_hand
         cdef uint32_t i
         cdef int rc = 1
@@ -863,7 +879,7 @@ cdef class Router:
         shared_reclaim_arena(self.dropped.shared, worker.arena)
         shared_reclaim_holder(self.dropped.shared, worker.holder)
         for i in range(worker.n_given, 0, -1):
-            if self.take_back(worker, i - 1, i == in_hand) < 0:
+            if self.take_back(worker, i - 1, i == in_hand, gives_up) < 0:
                 return -1
         worker.n_given = worker.given_first = 0
         worker.n_acknowledged = worker.n_read = 0
@@ -873,6 +889,7 @@ cdef class Router:
         worker.credit = step.prefetch or 1
         worker.job_time = 0
         worker.starting = True
+        worker.retiring = False
         if replace:
             if self.open_process(w) < 0:
                 return -1
@@ -883,7 +900,9 @@ cdef class Router:
             return -1
         return 0 if self.stopped else self.dispatch(step)
 
-    cdef int take_back(self, WorkerState *worker, uint32_t i, bint in_hand) noexcept nogil:
+    cdef int take_back(
+        self, WorkerState *worker, uint32_t i, bint in_hand, bint gives_up
+    ) noexcept nogil:
         """Queue a message again that a dead worker was given, or give it up."""
         cdef StepState *step = &self.steps[worker.step]
         cdef zmq_msg_t *message = &worker.kept[(worker.given_first + i) & worker.given_mask]
@@ -892,14 +911,16 @@ cdef class Router:
         header.kind = WIRE_MESSAGE
         step.received -= 1
         header.jobs += in_hand
-        if not self.stopped and header.jobs <= self.retries:
+        if not self.stopped and header.jobs <= self.retries and not (in_hand and gives_up):
             if step.ordered:
                 return push_by_event(&step.heap, message, True)
             return push_front(&step.queue, message)
         if not self.stopped:
             step.received += 1
             step.failed += 1
-            if write_notice(self.notice_pipe.write_end, MESSAGE_GIVEN_UP, worker.step, event) < 0:
+            if write_notice(
+                self.notice_pipe.write_end, MESSAGE_GIVEN_UP, <int> (worker - self.workers), event
+            ) < 0:
                 return -1
         drop_message(message, &self.dropped)
         self.in_flight -= 1
@@ -951,6 +972,31 @@ cdef class Router:
         """
         cdef int i
         return [counters_of(&self.steps[i]) for i in range(self.n_steps)]
+
+    def jobs_in_hand(self):
+        """What each worker works on; may be called during a run.
+
+        Returns
+        -------
+        list of tuple (begun, event) or None
+            Of the workers in the order in which they were connected: how many jobs it has
+            begun, and the event of the last one; None if it is idle, or waits for room in a
+            queue.
+        """
+        cdef int w
+        cdef WorkerState *worker
+        cdef uint64_t begun
+        cdef uint32_t at
+        jobs = []
+        for w in range(self.n_workers):
+            worker = &self.workers[w]
+            begun = count_of(&worker.counts.begun)
+            if worker.is_parked or not 0 < begun - worker.n_acknowledged <= worker.n_given:
+                jobs.append(None)
+                continue
+            at = <uint32_t> (worker.given_first + begun - worker.n_acknowledged - 1)
+            jobs.append((begun, worker.given[at & worker.given_mask]))
+        return jobs
 
     def worker_states(self):
         """What each worker is at; may be called during a run.

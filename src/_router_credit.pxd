@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from _router_step_state cimport StepState
 from _router_worker_state cimport WorkerState
 
 cdef enum:
@@ -12,6 +13,14 @@ cdef enum:
     # The same for a process. The way there and back takes several threads of two processes,
     # that may have to wait for a core that another worker computes on.
     WORK_AHEAD_OF_A_PROCESS = 20_000_000
+
+
+cdef inline bint takes_more(WorkerState *worker, StepState *step) noexcept nogil:
+    """Whether a worker may be given one more message."""
+    if step.most_jobs and worker.kept is not NULL:
+        if worker.n_acknowledged + worker.n_given >= step.most_jobs:
+            return False
+    return worker.n_given < worker.credit
 
 
 cdef inline void choose_credit(

@@ -12,13 +12,15 @@ cdef extern from "<sched.h>" nogil:
 cdef enum NoticeKind:
     # What a dead worker had is dealt with.
     WORKER_CLEARED = 1
-    # A message has killed too many workers.
+    # A message has killed too many workers, this one at last.
     MESSAGE_GIVEN_UP = 2
+    # A worker has done as many jobs as it is to do.
+    WORKER_RETIRED = 3
 
 
 cdef struct Notice:
     int kind
-    # The worker, or the step that the message was for.
+    # The worker.
     int index
     # Whether the worker's place is to be taken, or the event that the message is of.
     uint64_t value

@@ -14,6 +14,7 @@ cdef struct StepState:
     int64_t queue_limit
     int rank
     uint32_t prefetch
+    uint64_t most_jobs
     MessageQueue queue
     # For a step that is ordered: it waits in the heap instead, until no message of an
     # event before the first one is at an earlier step.

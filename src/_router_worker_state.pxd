@@ -9,11 +9,12 @@ cdef enum:
     NOBODY = -1
 
 
-# What is to be done about a process that has died.
+# What is to be done about a process that has died; the last one is added to another.
 cdef enum Death:
     ALIVE = 0
     TO_BE_REPLACED = 1
     NOT_TO_BE_REPLACED = 2
+    GIVES_UP = 4
 
 
 cdef struct WorkerList:
@@ -33,6 +34,8 @@ cdef struct WorkerState:
     bint gone
     # It has not said yet that it takes jobs.
     bint starting
+    # It was stopped, so that another takes its place.
+    bint retiring
     # The message that found its destination full, until there is room for it.
     zmq_msg_t parked
     bint is_parked
@@ -43,6 +46,7 @@ cdef struct WorkerState:
     uint32_t given_first
     uint32_t n_given
     uint32_t credit
+    uint64_t n_acknowledged
     uint64_t job_time
     # The list it is in; one at most.
     WorkerList *list
@@ -53,7 +57,6 @@ cdef struct WorkerState:
     zmq_msg_t *kept
     int death
     int n_died
-    uint64_t n_acknowledged
     uint32_t arena
     uint32_t holder
 

@@ -7,7 +7,15 @@ from typing import Any
 
 from ctapipe.core import ToolConfigurationError
 
-__all__ = ["ConfigurationError", "RunEnded", "StepError", "describe"]
+__all__ = [
+    "ConfigurationError",
+    "Failure",
+    "RunEnded",
+    "RunError",
+    "StepError",
+    "as_failure",
+    "describe",
+]
 
 PACKAGE = __name__.rpartition(".")[0]
 
@@ -61,6 +69,34 @@ class StepError(RuntimeError):
         return type(self), (self.step, self.what, self.event)
 
 
+class RunError(RuntimeError):
+    """The run could not go on, and no step is at fault."""
+
+
+# What a run can end with.
+Failure = StepError | ConfigurationError | RunError
+
+
+def as_failure(what: str, error: BaseException) -> Failure:
+    """What to report of an exception that is not of a step.
+
+    Parameters
+    ----------
+    what : str
+        What cannot be done, for example ``the router cannot go on``.
+    error : BaseException
+        Why.
+    """
+    if isinstance(error, Failure):
+        return error
+    why = "".join(traceback.format_exception_only(error)).strip()
+    failure = RunError(f"{what}: {why}")
+    # Where the system has refused something is of no use to a user.
+    if not isinstance(error, OSError | MemoryError):
+        failure.__cause__ = error
+    return failure
+
+
 class RunEnded(BaseException):
     """Raised in ``send_msg`` when the run is to end: in a producer, or when it has failed.
 
@@ -68,12 +104,12 @@ class RunEnded(BaseException):
     """
 
 
-def describe(error: StepError | ConfigurationError, consequence: str = "") -> str:
-    """A step's failure and the traceback of its own exception, from the user's code on.
+def describe(error: Failure, consequence: str = "") -> str:
+    """A failure and the traceback of its cause, if it has one, from the user's code on.
 
     Parameters
     ----------
-    error : StepError
+    error : Failure
         The failure.
     consequence : str
         What is said besides on the first line.

@@ -40,7 +40,7 @@ def execute(executor: Executor, gui_address: str, label: str, gui_server_key: st
 
     Raises
     ------
-    ConfigurationError, StepError, KeyboardInterrupt
+    ConfigurationError, StepError, RunError, KeyboardInterrupt
         As `Executor.run`.
     """
     publisher: AbstractContextManager[object] = nullcontext()
@@ -99,6 +99,8 @@ def run(
         `ctapipe.core.ToolConfigurationError`.
     StepError
         If a step failed; its own exception is the ``__cause__``.
+    RunError
+        If the run could not go on, and no step is at fault.
     KeyboardInterrupt
         If it was interrupted.
 

@@ -19,7 +19,7 @@ from .configuration.files import importable_from, read_configuration
 from .configuration.reader import configured_classes, read_graph
 from .configuration.step_keys import SERIALIZATIONS
 from .configuration.unchecked import pipeline_section
-from .errors import ConfigurationError, StepError, describe
+from .errors import ConfigurationError, RunError, StepError, describe
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
 from .summary import summarize, summary_table
@@ -200,7 +200,7 @@ class Pipeline(Tool):
             execute(self._executor, self.gui_address, self._label, self.gui_server_key)
         except ConfigurationError:
             raise
-        except StepError as error:
+        except (StepError, RunError) as error:
             if isinstance(error.__cause__, BrokenPipeError):
                 self.log.error("%s: what reads its output has ended", error)
             else:

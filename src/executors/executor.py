@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 from ..configuration.graph import Graph
-from ..errors import ConfigurationError, StepError, describe
+from ..errors import Failure, describe
 from ..processes.fork_server_client import ForkServerClient
 
 __all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
@@ -60,7 +60,7 @@ class Executor(ABC):
         self.graph = graph
         self.log = log
         self.state = "starting"
-        self._errors: list[StepError | ConfigurationError] = []
+        self._errors: list[Failure] = []
         self._skips = on_error == "skip"
         self._max_errors = max_errors
         self._retries = retries
@@ -80,6 +80,8 @@ class Executor(ABC):
             If a class refuses its options, or an ``init`` what it finds.
         StepError
             If a step raised an exception; all others have been stopped and finished.
+        RunError
+            If the run could not go on; no step is at fault.
         KeyboardInterrupt
             If the run was interrupted; what the producer had sent has run out.
         """
@@ -114,7 +116,7 @@ class Executor(ABC):
         self.state = "stopping"
         self._end_production()
 
-    def _may_skip(self, error: StepError | ConfigurationError) -> bool:
+    def _may_skip(self, error: Failure) -> bool:
         """Take note of a message that failed, and say whether the run goes on without it."""
         with self._lock:
             self._n_failed += 1
@@ -139,7 +141,7 @@ class Executor(ABC):
         if failed:
             self.log.warning("messages that failed and were skipped: %s", ", ".join(failed))
 
-    def _first_error(self) -> StepError | ConfigurationError:
+    def _first_error(self) -> Failure:
         """The first error of a step, with a note of each other that happened besides."""
         first, *others = self._errors
         besides = dict.fromkeys(

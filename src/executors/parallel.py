@@ -5,13 +5,14 @@ import errno
 import functools
 import gc
 import threading
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from traitlets.config import Config
 
 from .._router import Router
 from ..configuration.graph import UNLIMITED, Graph, WorkerKind
-from ..errors import ConfigurationError, StepError
+from ..errors import ConfigurationError, Failure, as_failure
 from ..processes.child import WorkerSetup
 from ..processes.fork_server_client import ForkServerClient
 from ..processes.pickle_by_value import dump_by_value
@@ -27,7 +28,7 @@ from ..transport.indices import RouterIndex
 from ..workers.chains import ChainCounts, join_chain
 from ..workers.step import Send, Step, create_steps
 from ..workers.worker import Worker
-from ..workers.worker_thread import wait_for
+from ..workers.worker_thread import start_thread, wait_for
 from .executor import Executor
 from .thread_worker import ThreadWorker
 
@@ -67,13 +68,15 @@ class Parallel(Executor):
         self._router = self._make_router()
         self._channels: list[Channel] = []
         self._workers: list[ThreadWorker | ProcessWorker] = []
-        self._to_finish: list[int] = []
+        # Where an `init` was called, by step, in the order of the calls.
+        self._to_finish: dict[int, list[ThreadWorker | ProcessWorker]] = {}
         # So that nobody reads counts of a router that is being closed.
         self._counting = threading.RLock()
         self._closed = False
         self._last_counters: list[dict[str, Any]] | None = None
+        self._router_thread = threading.Thread(target=self._route, name="router", daemon=True)
         self._routed = threading.Event()
-        self._router_error: OSError | None = None
+        self._is_broken = False
 
     def workers(self, index: int) -> int:
         return self.graph.steps[index].workers
@@ -107,6 +110,7 @@ class Parallel(Executor):
                 rank,
                 spec.prefetch or 0,
                 self.graph.steps_before(i) if spec.ordered else None,
+                0,
             )
             for i, (spec, rank) in enumerate(zip(self.graph.steps, self.graph.ranks(), strict=True))
         ]
@@ -121,48 +125,37 @@ class Parallel(Executor):
         )
 
     def _run(self) -> None:
-        router_thread = threading.Thread(target=self._route, name="router", daemon=True)
         try:
             self._create_workers()
         except BaseException:
             self._close()
             raise
         try:
-            if self._initialize():
-                self.state = "running"
-                router_thread.start()
-                # What modules and steps have made stays: not to be looked through again.
-                gc.freeze()
-                for worker in self._workers:
-                    worker.call("work")
-                wait_for(self._routed)
-            gc.unfreeze()
-            if self._supervisor is not None:
-                self._supervisor.routed()
-            while self._to_finish:
-                for ended in self._finish(self._to_finish.pop(0)):
-                    wait_for(ended)
-            for worker in self._workers:
-                worker.end()
-            for worker in self._workers:
-                worker.join()
+            try:
+                self._work()
+            except Exception as error:
+                self._break_off(as_failure("the run cannot go on", error))
+            self._finish()
         except BaseException:
-            gc.unfreeze()
-            # Interrupted for the second time: the threads end when their jobs do.
-            self._router.discard()
-            if self._supervisor is not None:
-                self._supervisor.abort()
-                self._close_processes()
-            while self._to_finish:
-                self._finish(self._to_finish.pop(0))
-            for worker in self._workers:
-                worker.end()
+            # Interrupted for the second time.
+            self._abort()
             raise
-        if router_thread.ident is not None:
-            router_thread.join()
-        self._close()
-        if self._router_error is not None:
-            raise self._router_error
+        self._join_and_close()
+
+    def _work(self) -> None:
+        """Initialize the workers and let them work until the router has ended."""
+        if not self._initialize():
+            return
+        self.state = "running"
+        start_thread(self._router_thread)
+        # What modules and steps have made stays: not to be looked through again.
+        gc.freeze()
+        try:
+            for worker in self._workers:
+                worker.call("work")
+            wait_for(self._routed)
+        finally:
+            gc.unfreeze()
 
     def _initialize(self) -> bool:
         """Call ``init`` of all workers, step by step, and say whether they may work.
@@ -170,15 +163,70 @@ class Parallel(Executor):
         In the order of the graph, so that no output is touched when an input is not there.
         """
         for i in range(len(self.graph.steps)):
-            self._to_finish.append(i)
-            for ended in [worker.call("init", i) for worker in self._of(i)]:
+            calls = []
+            self._to_finish[i] = []
+            for worker in self._of(i):
+                calls.append(worker.call("init", i))
+                self._to_finish[i].append(worker)
+            for ended in calls:
                 wait_for(ended)
             if self._errors or self._interrupted:
                 return False
         return True
 
-    def _finish(self, step: int) -> list[threading.Event]:
-        return [worker.call("finish", step) for worker in self._of(step)]
+    def _finish(self) -> None:
+        """Call ``finish`` wherever ``init`` was called, step by step, and end the workers."""
+        if self._supervisor is not None:
+            self._supervisor.routed()
+        for calls in self._finish_calls():
+            for ended in calls:
+                wait_for(ended)
+        for worker in self._workers:
+            worker.end()
+        for worker in self._workers:
+            worker.join()
+
+    def _finish_calls(self) -> Iterable[list[threading.Event]]:
+        """Tell the workers to make the calls of ``finish`` of one step after the other."""
+        while self._to_finish:
+            step = next(iter(self._to_finish))
+            workers = self._to_finish.pop(step)
+            yield [worker.call("finish", step) for worker in workers]
+
+    def _break_off(self, error: Failure) -> None:
+        """End the run, which cannot go on: whatever finds this out reports it here.
+
+        All that waits is woken: the router, the threads, and who waits for a worker process,
+        for they are killed. Then the run ends as any other.
+        """
+        with self._lock:
+            if self._is_broken:
+                return
+            self._is_broken = True
+            self._errors.append(error)
+        self._router.shut_down()
+        if self._supervisor is not None:
+            self._supervisor.abort()
+
+    def _abort(self) -> None:
+        """End at once; threads end after their jobs, and all is closed after the last one."""
+        self._is_broken = True
+        self._router.shut_down()
+        if self._supervisor is not None:
+            self._supervisor.abort()
+            self._close_processes()
+        for _ in self._finish_calls():
+            pass
+        for worker in self._workers:
+            worker.end()
+        start_thread(threading.Thread(target=self._join_and_close, name="closer", daemon=True))
+
+    def _join_and_close(self) -> None:
+        for worker in self._workers:
+            worker.join()
+        if self._router_thread.ident is not None:
+            self._router_thread.join()
+        self._close()
 
     def _of(self, step: int) -> list[ThreadWorker | ProcessWorker]:
         """The workers of a step."""
@@ -243,7 +291,7 @@ class Parallel(Executor):
         if len(steps) > 1:
             counts = {i: self._chain_counts.row(i, number) for i in steps}
             join_chain(self.graph, steps, counts, worker.on_chained_error, channel)
-        return ThreadWorker(worker, steps)
+        return ThreadWorker(worker, steps, self._break_off)
 
     def _describe(self, chain: tuple[int, ...]) -> tuple[str, bool]:
         """The name of a chain's first step, and whether there is anything to finish."""
@@ -341,8 +389,8 @@ class Parallel(Executor):
             self.log,
             self._on_error,
             self._may_skip,
+            self._break_off,
             self._retries,
-            [spec.name for spec in self.graph.steps],
         )
         fork_server.set_up(pickled, memory.fd)
         self._supervisor.start()
@@ -359,13 +407,12 @@ class Parallel(Executor):
     def _route(self) -> None:
         try:
             self._router.run()
-        except OSError as error:
-            self._router_error = error
-            self._router.shut_down()
+        except BaseException as error:
+            self._break_off(as_failure("the router cannot go on", error))
         finally:
             self._routed.set()
 
-    def _on_error(self, error: StepError | ConfigurationError) -> None:
+    def _on_error(self, error: Failure) -> None:
         self._errors.append(error)
 
     def _close(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from tblib import pickling_support
 
 from ..configuration.graph import Graph
-from ..errors import ConfigurationError, StepError
+from ..errors import ConfigurationError, Failure, StepError, as_failure
 from ..transport._channel import Channel
 from ..transport._packing import Packer
 from ..transport._shared import SharedMemory
@@ -30,8 +30,8 @@ from .shared_layout import SharedLayout
 
 __all__ = ["WorkerSetup", "dump_error"]
 
-OnError = Callable[[StepError | ConfigurationError], None]
-MaySkip = Callable[[StepError | ConfigurationError], bool]
+OnError = Callable[[Failure], None]
+MaySkip = Callable[[Failure], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,17 +77,22 @@ class WorkerSetup:
             To the main process. It sends ``(call, step)``, a call being ``init``, ``work``
             or ``finish``, and then ``("end",)``; and ``("skip", whether)`` when it was
             asked. It is sent ``("done",)`` after each call, ``("error", error)``,
-            ``("may skip", error)`` and ``("log", record)``.
+            ``("may skip", error)``, ``("log", record)``, and ``("broken", error)`` if the
+            worker cannot go on.
         """
         send = _Sender(connection)
+        name = self.graph.steps[self.slots[slot][0]].name
         answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
-        def may_skip(error: StepError | ConfigurationError) -> bool:
+        def may_skip(error: Failure) -> bool:
             send("may skip", dump_error(error))
             return answers.get()
 
-        def on_error(error: StepError | ConfigurationError) -> None:
+        def on_error(error: Failure) -> None:
             send("error", dump_error(error))
+
+        def on_failure(error: BaseException) -> None:
+            send("broken", dump_error(as_failure(f"a worker of step {name!r} cannot go on", error)))
 
         with contextlib.closing(SharedMemory.attach(memory_fd, private=True)) as memory:
             channel = self._channel(slot, endpoint, memory)
@@ -96,22 +101,22 @@ class WorkerSetup:
             except (ConfigurationError, StepError) as error:
                 on_error(error)
                 os._exit(1)
-            thread = WorkerThread(worker.steps[0].name)
+            thread = WorkerThread(name, on_failure)
 
-            def call(name: str, arguments: list[Step]) -> None:
-                if name == "work":
+            def call(what: str, arguments: list[Step]) -> None:
+                if what == "work":
                     # What modules and steps have made stays: not to be looked through again.
                     gc.freeze()
-                getattr(worker, name)(*arguments)
+                getattr(worker, what)(*arguments)
                 send("done")
 
             try:
                 while (command := connection.recv()) != ("end",):
-                    name, argument = command
-                    if name == "skip":
+                    what, argument = command
+                    if what == "skip":
                         answers.put(argument)
                     else:
-                        thread.call(call, name, [] if name == "work" else [steps[argument]])
+                        thread.call(call, what, [] if what == "work" else [steps[argument]])
             except (EOFError, OSError):
                 # The main process has died, or has told it to end at once.
                 os._exit(1)
@@ -191,7 +196,7 @@ class _LogHandler(logging.handlers.QueueHandler):
         self._send("log", record)
 
 
-def dump_error(error: StepError | ConfigurationError) -> bytes:
+def dump_error(error: Failure) -> bytes:
     """An error as a pickle, with its cause and that one's traceback."""
     try:
         pickled = _dump(error)

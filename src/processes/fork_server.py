@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .descriptor_socket import receive_descriptor
+from .left_behind import end_children
 from .signals import INTERRUPTS, blocked_interrupts, ignore_interrupts
 
 __all__ = ["serve"]
@@ -98,7 +99,11 @@ def _fork_workers(
             slot, endpoint = connection.recv()
             worker_fd = receive_descriptor(descriptors)
             with blocked_interrupts():
-                pid = os.fork()
+                try:
+                    pid = os.fork()
+                except OSError as error:
+                    connection.send(("refused", error.strerror))
+                    continue
                 if pid == 0:
                     _become_worker(setup, memory_fd, slot, endpoint, worker_fd, own)
             os.close(worker_fd)
@@ -135,6 +140,7 @@ def _become_worker(
             end.close()
         with Connection(worker_fd) as connection:
             setup.run(memory_fd, slot, endpoint, connection)
+        end_children()
         status = 0
     except BaseException:
         traceback.print_exc()

@@ -1,6 +1,8 @@
 """A worker process, as the main process sees it: what it was told, and how far it is."""
 
 import contextlib
+import os
+import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -45,6 +47,8 @@ class ProcessWorker:
         # All that it was told to do, which a process that takes its place is told again.
         self.calls: list[tuple[tuple[str, int | None], threading.Event]] = []
         self.n_done = 0
+        # Whether it has reported an error with which the run ends.
+        self.has_failed = False
         # How often in a row it died before it was initialized.
         self.n_failed_starts = 0
         self.pid: int | None = None
@@ -77,15 +81,30 @@ class ProcessWorker:
         while self.connection is not None and not self.ended.wait(LONGEST_DEAFNESS_S):
             pass
 
+    def kill(self) -> None:
+        """End the process now, if it runs."""
+        if self.pid is not None and not self.ended.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
     @property
     def is_initialized(self) -> bool:
         """Whether it has made all calls of ``init`` that it was told to make."""
-        return self.n_done >= sum(name == "init" for (name, _), _ in self.calls)
+        return self.n_done >= self._n_calls("init")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has made a call of ``finish`` for each of ``init``."""
+        done = [name for (name, _), _ in self.calls[: self.n_done]]
+        return done.count("finish") == self._n_calls("init")
 
     @property
     def works(self) -> bool:
         """Whether it was told to work."""
-        return any(name == "work" for (name, _), _ in self.calls)
+        return self._n_calls("work") > 0
+
+    def _n_calls(self, name: str) -> int:
+        return sum(told == name for (told, _), _ in self.calls)
 
     def tell(self, *command: Any) -> None:
         """Send a command; one that has died is told again when it has been replaced."""

@@ -2,18 +2,16 @@
 
 import contextlib
 import logging
-import os
 import pickle
 import signal
 import threading
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Pipe, wait
 
 from .._router import Router
-from ..errors import ConfigurationError, StepError
+from ..errors import ConfigurationError, Failure, RunError, StepError, as_failure
 from ..transport.indices import RouterIndex
-from ..workers.worker_thread import wait_for
+from ..workers.worker_thread import start_thread, wait_for
 from .fork_server_client import ForkServerClient
 from .process_worker import ProcessWorker
 
@@ -38,10 +36,10 @@ class Supervisor:
         Takes the error of a worker, with which the run ends.
     may_skip : callable
         Takes the error of a message that failed, and says whether the run goes on without it.
+    break_off : callable
+        Takes why the run cannot go on.
     retries : int
         How many workers a message may kill before it is given up.
-    step_names : sequence of str
-        The names of the pipeline's steps.
     """
 
     def __init__(
@@ -49,32 +47,31 @@ class Supervisor:
         fork_server: ForkServerClient,
         router: Router,
         log: logging.Logger,
-        on_error: Callable[[StepError | ConfigurationError], None],
-        may_skip: Callable[[StepError | ConfigurationError], bool],
+        on_error: Callable[[Failure], None],
+        may_skip: Callable[[Failure], bool],
+        break_off: Callable[[Failure], None],
         retries: int,
-        step_names: Sequence[str],
     ) -> None:
         self._router = router
         self._log = log
         self._on_error = on_error
         self._may_skip = may_skip
+        self._break_off = break_off
         self._retries = retries
-        self._step_names = step_names
         self._workers: list[ProcessWorker] = []
         self._lock = threading.Lock()
-        self._dying: set[ProcessWorker] = set()
+        # Those that the router has yet to clear, and how they died.
+        self._dying: dict[ProcessWorker, str] = {}
         self._is_routed = False
         self._is_aborted = False
-        self._has_failed = False
         self._fork_server = fork_server
         self._ready = threading.Event()
-        self._error: str | None = None
         self._stop_read, self._stop_write = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._watch, name="processes", daemon=True)
 
     def start(self) -> None:
         """Watch the fork server and the workers from now on."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def worker(
         self, slot: int, router_index: RouterIndex, name: str, has_finish: bool
@@ -85,19 +82,18 @@ class Supervisor:
         return worker
 
     def fork(self, worker: ProcessWorker) -> None:
-        """Start a worker's process.
+        """Start a worker's process, unless the run has been broken off.
 
         Raises
         ------
-        ConfigurationError
-            If what it is made of cannot be had in another process.
+        OSError
+            If this process may not open any more files.
         """
         wait_for(self._ready)
-        if self._error is not None:
-            raise ConfigurationError(
-                [f"the steps cannot be made in worker processes: {self._error}"]
-            )
         with self._lock:
+            if self._is_aborted:
+                worker.has_ended()
+                return
             endpoint = self._router.endpoint(worker.router_index)
             worker.connection = self._fork_server.fork(worker.slot, endpoint)
         self._wake()
@@ -106,16 +102,18 @@ class Supervisor:
         """The router has ended: who dies now is not replaced."""
         with self._lock:
             self._is_routed = True
-            for worker in self._dying:
-                worker.has_ended()
+            dying, self._dying = self._dying, {}
+        for worker, how in dying.items():
+            self._lose(worker, "finish", how)
 
     def abort(self) -> None:
-        """Kill them all."""
-        self._is_aborted = True
+        """Kill them all, and let nobody wait for them any more."""
+        with self._lock:
+            self._is_aborted = True
+        self._ready.set()
         for worker in self._workers:
-            if worker.pid is not None and not worker.ended.is_set():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.pid, signal.SIGKILL)
+            worker.kill()
+            worker.has_ended()
 
     def close(self) -> None:
         """End the process that workers are forked from, and the thread."""
@@ -131,6 +129,14 @@ class Supervisor:
     def _wake(self) -> None:
         with contextlib.suppress(OSError):
             self._stop_write.send_bytes(b"")
+
+    def _is_woken(self) -> bool:
+        """Whether there is more to watch, or nothing any more."""
+        try:
+            self._stop_read.recv_bytes()
+        except EOFError:
+            return False
+        return True
 
     # ------------------------------------------------------ in the thread
 
@@ -152,32 +158,39 @@ class Supervisor:
                     self._take_notices()
                 if server in ready:
                     self._read_server()
-                if self._stop_read in ready:
-                    self._stop_read.recv_bytes()
-        except (EOFError, ConnectionError):
-            if self._stop_write.closed:
-                return
-            self._give_all_up("the process that they are forked from has died")
-        except Exception as error:
-            # Nobody else hears what they say: without an end, the run would wait for ever.
-            what = "".join(traceback.format_exception_only(error)).strip()
-            self._give_all_up(f"worker processes can no longer be watched: {what}")
+                if self._stop_read in ready and not self._is_woken():
+                    return
+        except BaseException as error:
+            # Nobody else hears what they say.
+            self._break_off(as_failure("worker processes can no longer be watched", error))
 
     def _read_server(self) -> None:
-        kind, *what = self._fork_server.connection.recv()
+        try:
+            kind, *what = self._fork_server.connection.recv()
+        except (EOFError, OSError):
+            raise RunError("the process that worker processes are forked from has died") from None
         if kind == "ready":
-            self._ready.set()
-        elif kind == "failed":
-            (self._error,) = what
             self._ready.set()
         elif kind == "started":
             slot, pid = what
             self._fork_server.started(slot)
-            self._in_slot(slot).pid = pid
+            worker = self._in_slot(slot)
+            worker.pid = pid
             if self._is_aborted:
-                self.abort()
-        else:
+                worker.kill()
+        elif kind == "ended":
             self._handle_end(*what)
+        elif kind == "refused":
+            raise ConfigurationError(
+                [
+                    f"the system refuses another worker process ({what[0]}): lower 'nb_process', "
+                    "or raise the limit with ulimit -u"
+                ]
+            )
+        elif self._ready.is_set():
+            raise RunError(f"worker processes can no longer be started: {what[0]}")
+        else:
+            raise ConfigurationError([f"the steps cannot be made in worker processes: {what[0]}"])
 
     def _in_slot(self, slot: int) -> ProcessWorker:
         return next(worker for worker in self._workers if worker.slot == slot)
@@ -192,9 +205,12 @@ class Supervisor:
                     (record,) = what
                     logging.getLogger(record.name).handle(record)
                 elif kind == "error":
+                    worker.has_failed = True
                     self._fail(pickle.loads(what[0]))
                 elif kind == "may skip":
                     worker.tell("skip", self._may_skip(pickle.loads(what[0])))
+                elif kind == "broken":
+                    self._break_off(pickle.loads(what[0]))
                 else:
                     worker.has_done()
         except (EOFError, OSError):
@@ -205,69 +221,61 @@ class Supervisor:
         if worker.connection is not None and not worker.connection.closed:
             self._read(worker)
             worker.connection.close()
-        if status == 0 or self._is_aborted:
+        if self._is_aborted:
+            return
+        if worker.is_finished:
             worker.has_ended()
             return
         how = _describe(status)
-        worker.n_failed_starts += not worker.is_initialized
+        call = "finish" if worker.works and worker.is_initialized else "init"
         with self._lock:
-            at_work = worker.works and not self._is_routed
-            if at_work and worker.n_failed_starts <= MOST_FAILED_STARTS:
+            is_at_work = worker.works and not self._is_routed
+            worker.n_failed_starts += call == "init"
+            if is_at_work and worker.n_failed_starts <= MOST_FAILED_STARTS:
+                self._dying[worker] = how
+                self._router.worker_died(worker.router_index, True)
+                return
+        if not self._is_routed:
+            self._router.worker_died(worker.router_index, False)
+        self._lose(worker, call, how)
+
+    def _lose(self, worker: ProcessWorker, call: str, how: str) -> None:
+        """A worker has died whose place is not taken."""
+        if not worker.has_failed and (call == "init" or worker.has_finish):
+            self._fail(StepError(worker.name, f"lost its worker process in {call}(): it {how}"))
+        worker.has_ended()
+
+    def _take_notices(self) -> None:
+        for kind, index, *rest in self._router.notices():
+            worker = next(worker for worker in self._workers if worker.router_index == index)
+            if kind == "given up":
+                self._give_up(worker, *rest)
+                continue
+            with self._lock:
+                how = self._dying.pop(worker, "")
+            (is_replaced,) = rest
+            if is_replaced:
                 self._log.warning(
                     "step %r: the worker process %s %s; another takes its place",
                     worker.name,
                     worker.pid,
                     how,
                 )
-                self._dying.add(worker)
-                self._router.worker_died(worker.router_index, True)
-                return
-        if at_work or not worker.works:
-            if not self._has_failed:
-                self._fail(StepError(worker.name, f"lost its worker process in init(): it {how}"))
-            self._router.worker_died(worker.router_index, False)
-        elif worker.has_finish:
-            self._fail(StepError(worker.name, f"lost its worker process in finish(): it {how}"))
-        worker.has_ended()
-
-    def _take_notices(self) -> None:
-        for kind, index, *rest in self._router.notices():
-            if kind == "given up":
-                self._give_up(self._step_names[index], *rest)
-                continue
-            worker = next(worker for worker in self._workers if worker.router_index == index)
-            with self._lock:
-                self._dying.discard(worker)
-            if rest[0] and not self._is_routed:
                 self.fork(worker)
                 worker.tell_again()
-            else:
-                worker.has_ended()
+            elif how:
+                # The router has told it to stop.
+                self._lose(worker, "finish", how)
 
-    def _give_up(self, step: str, event: int) -> None:
+    def _give_up(self, worker: ProcessWorker, event: int) -> None:
         n = self._retries + 1
         times = "a worker process" if n == 1 else f"{n} worker processes"
-        if not self._may_skip(StepError(step, f"lost {times} to one message", event)):
+        if not self._may_skip(StepError(worker.name, f"lost {times} to one message", event)):
             self._router.discard()
 
-    def _fail(self, error: StepError | ConfigurationError) -> None:
-        self._has_failed = True
+    def _fail(self, error: Failure) -> None:
         self._on_error(error)
         self._router.discard()
-
-    def _give_all_up(self, why: str) -> None:
-        """No process can be started any more, and nobody hears of those that end."""
-        self._error = self._error or why
-        self._ready.set()
-        self._is_aborted = True
-        for worker in self._workers:
-            if not worker.ended.is_set():
-                self._fail(StepError(worker.name, f"cannot go on: {self._error}"))
-                if worker.pid is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(worker.pid, signal.SIGKILL)
-                self._router.worker_died(worker.router_index, False)
-                worker.has_ended()
 
 
 def _describe(status: int) -> str:

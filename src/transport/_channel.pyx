@@ -228,6 +228,7 @@ cdef class Channel:
             self.drop_payload(&message)
             zmq_msg_close(&message)
             return STOP
+        set_count(&self.counts.begun, self.counts.begun + 1)
         payload = take_payload(&message)
         zmq_msg_close(&message)
         if mark == WIRE_OBJECT:
@@ -235,8 +236,6 @@ cdef class Channel:
         if mark == WIRE_PICKLE:
             return loads(payload)
         if mark == WIRE_PACKED:
-            if self.is_process:
-                set_count(&self.counts.begun, self.counts.begun + 1)
             return self.packer.unpack(payload)
         pickled, buffers = payload
         return loads(pickled, buffers=buffers)

@@ -70,7 +70,7 @@ typedef struct {
  */
 typedef struct {
     uint64_t sent;  /* messages that the worker has sent to the router */
-    uint64_t begun; /* jobs that a worker process has begun */
+    uint64_t begun; /* jobs that the worker has begun */
     char line_of_its_own[48];
     uint64_t given; /* messages that the router has sent to the worker */
     char another_line[56];

@@ -10,7 +10,7 @@ from traitlets import TraitError
 from traitlets.config import Configurable
 
 from ..configuration.graph import Graph, StepSpec
-from ..errors import ConfigurationError, StepError
+from ..errors import ConfigurationError, Failure, StepError
 from ._runner import Runner
 
 __all__ = ["Send", "Step", "create_steps"]
@@ -120,9 +120,7 @@ class Step:
         if finish is not None:
             finish()
 
-    def failure(
-        self, call: str, error: BaseException, event: int | None = None
-    ) -> StepError | ConfigurationError:
+    def failure(self, call: str, error: BaseException, event: int | None = None) -> Failure:
         """What to report when a call of the step has raised an exception.
 
         Parameters

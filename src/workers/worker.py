@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 
-from ..errors import ConfigurationError, RunEnded, StepError
+from ..errors import Failure, RunEnded
 from ..transport._channel import Channel
 from .step import Step
 
@@ -34,8 +34,8 @@ class Worker:
         steps: Sequence[Step],
         channel: Channel,
         is_producer: bool,
-        on_error: Callable[[StepError | ConfigurationError], None],
-        may_skip: Callable[[StepError | ConfigurationError], bool],
+        on_error: Callable[[Failure], None],
+        may_skip: Callable[[Failure], bool],
     ) -> None:
         self.steps = tuple(steps)
         self._channel = channel

@@ -1,12 +1,13 @@
 """The thread that makes a worker's calls, and how the main thread waits for them."""
 
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["LONGEST_DEAFNESS_S", "WorkerThread", "wait_for"]
+from ..errors import ConfigurationError
+
+__all__ = ["LONGEST_DEAFNESS_S", "WorkerThread", "start_thread", "wait_for"]
 
 # A signal that comes just before the main thread begins to wait for a lock is not handled
 # before that wait ends.
@@ -19,6 +20,22 @@ def wait_for(event: threading.Event) -> None:
         pass
 
 
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises
+    ------
+    ConfigurationError
+        If the system refuses it.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            [f"{error}: lower 'nb_thread', or raise the limit with ulimit -u"]
+        ) from None
+
+
 class WorkerThread:
     """A thread that makes the calls it is told to, one after the other.
 
@@ -26,9 +43,12 @@ class WorkerThread:
     ----------
     name : str
         The name of the thread.
+    on_failure : callable
+        Takes the exception of a call that raised one, before others hear that it has ended.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_failure: Callable[[BaseException], None]) -> None:
+        self._on_failure = on_failure
         self._calls: queue.SimpleQueue[tuple[Callable[..., None], tuple, threading.Event] | None]
         self._calls = queue.SimpleQueue()
         # A daemon, so that a second Ctrl-C can end the program while a step computes.
@@ -42,7 +62,7 @@ class WorkerThread:
         ended = threading.Event()
         self._calls.put((function, arguments, ended))
         if self._thread.ident is None:
-            self._thread.start()
+            start_thread(self._thread)
         return ended
 
     def end(self) -> None:
@@ -59,8 +79,6 @@ class WorkerThread:
             function, arguments, ended = call
             try:
                 function(*arguments)
-            except BaseException:
-                # Shown, as if it had ended the thread, for which others wait.
-                thread = threading.current_thread()
-                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), thread)))
+            except BaseException as error:
+                self._on_failure(error)
             ended.set()

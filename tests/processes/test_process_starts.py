@@ -233,7 +233,5 @@ def test_what_a_process_says_that_cannot_be_read_ends_the_run(tmp_path):
     (tmp_path / "unreadable.py").write_text(UNREADABLE)
     result = start(tmp_path, "unreadable.py")
     assert result.returncode == 1
-    assert "StepError: step 'Stage' cannot go on: worker processes can no longer be watched: " in (
-        result.stderr
-    )
+    assert "RunError: worker processes can no longer be watched: " in result.stderr
     assert "no number" in result.stderr

@@ -147,7 +147,7 @@ class RouterMachine(RuleBasedStateMachine):
         for stage in range(1, n_stages + 1):
             workers += [stage] * data.draw(st.integers(1, 3))
         workers.append(n_steps - 1)
-        self.router = Router([(limit, rank, prefetch, None) for limit, rank in steps])
+        self.router = Router([(limit, rank, prefetch, None, 0) for limit, rank in steps])
         self.channels = [Channel(self.router, step, SEND_AHEAD) for step in workers]
         for channel in self.channels:
             channel.open()
@@ -290,7 +290,7 @@ def close(router, *channels):
 
 
 def test_discard_drops_what_waits_and_stops_everyone():
-    router = Router([(-1, 0, 1, None), (1, 1, 1, None), (1, 2, 1, None)])
+    router = Router([(-1, 0, 1, None, 0), (1, 1, 1, None, 0), (1, 2, 1, None, 0)])
     producer, stage, consumer = channels = [Channel(router, step) for step in range(3)]
     for channel in channels:
         channel.open()
@@ -320,7 +320,7 @@ def test_discard_drops_what_waits_and_stops_everyone():
 
 def test_a_slow_job_brings_a_worker_back_to_one_message_at_a_time():
     """Without a fixed prefetch, the time that jobs take decides."""
-    router = Router([(-1, 0, 0, None), (-1, 1, 0, None)])
+    router = Router([(-1, 0, 0, None, 0), (-1, 1, 0, None, 0)])
     producer, worker = channels = [Channel(router, step) for step in range(2)]
     for channel in channels:
         channel.open()
@@ -358,7 +358,7 @@ def test_a_slow_job_brings_a_worker_back_to_one_message_at_a_time():
 
 
 def test_a_router_whose_workers_never_ran_can_be_closed():
-    router = Router([(-1, 0, 1, None), (1, 1, 1, None), (1, 2, 1, None)])
+    router = Router([(-1, 0, 1, None, 0), (1, 1, 1, None, 0), (1, 2, 1, None, 0)])
     channels = [Channel(router, step) for step in (0, *[1] * 40, 2)]
     close(router, *channels)
     close(router)
@@ -366,7 +366,7 @@ def test_a_router_whose_workers_never_ran_can_be_closed():
 
 def test_the_data_of_a_dropped_message_is_not_taken_for_a_message():
     """An array that looks like the header of an object handed over by reference."""
-    router = Router([(-1, 0, 1, None), (-1, 1, 1, None)])
+    router = Router([(-1, 0, 1, None, 0), (-1, 1, 1, None, 0)])
     producer, stage = channels = [Channel(router, step) for step in range(2)]
     for channel in channels:
         channel.open()
