@@ -215,3 +215,64 @@ def test_what_a_step_starts_ends_by_a_signal_as_usual(tmp_path, executor):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["-15", "-15"]
+
+
+ABORTED_TWICE = """
+import os, signal, sys, threading, time
+from ctapipe.pipeline import run
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Forever:
+    def run(self):
+        while True:
+            yield 0
+
+class Stuck:
+    def run(self, number):
+        os.kill(main, signal.SIGINT)
+        if not released.wait(60):
+            os._exit(9)
+
+class Count:
+    def run(self, number):
+        pass
+
+def n_open():
+    return len(os.listdir("/dev/fd"))
+
+def abort():
+    steps = [Forever, {"class": Stuck, "nb_thread": 2}, Count]
+    try:
+        run(steps, executor=sys.argv[1], gui_address="")
+    except KeyboardInterrupt:
+        pass
+    else:
+        sys.exit("was not aborted")
+    released.set()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+    released.clear()
+
+main = os.getpid()
+released = threading.Event()
+abort()
+before = n_open()
+abort()
+abort()
+print(n_open() - before)
+"""
+
+
+def test_what_was_aborted_is_closed_when_its_jobs_have_ended(tmp_path):
+    """Two workers that send a signal each: the second one aborts."""
+    result = subprocess.run(
+        [sys.executable, "-c", ABORTED_TWICE, "threads"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "0\n"
