@@ -3,11 +3,8 @@
 The public interface is what this module exports, and the commands.
 """
 
-# isort: off (first, because the compiled modules need what it does)
-from .native import libzmq_symbols as libzmq_symbols
-
-# isort: on
 from .errors import ConfigurationError, RunError, StepError
+from .native import libzmq_symbols as libzmq_symbols  # what follows needs what it does
 from .running import run
 from .tool import Pipeline
 

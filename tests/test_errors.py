@@ -14,7 +14,7 @@ from ctapipe.core import Component, ToolConfigurationError
 from ctapipe.core.traits import Int
 from traitlets.config import Config
 
-from ctapipe.pipeline import ConfigurationError, StepError, run
+from ctapipe.pipeline import ConfigurationError, RunError, StepError, run
 from ctapipe.pipeline._router import Router
 from ctapipe.pipeline.configuration.reader import read_graph
 from ctapipe.pipeline.executors import EXECUTORS, parallel
@@ -271,7 +271,8 @@ def test_a_message_that_cannot_be_pickled_names_its_type():
     assert "while pickling a function" in failure.value.__cause__.__notes__[0]
 
 
-def test_a_router_that_fails_ends_the_run(monkeypatch):
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_a_router_that_fails_ends_the_run(monkeypatch, executor):
     """For example when memory runs out: no worker waits for it for ever."""
 
     class Failing(Router):
@@ -280,13 +281,15 @@ def test_a_router_that_fails_ends_the_run(monkeypatch):
 
     monkeypatch.setattr(parallel, "Router", Failing)
     calls = Calls()
-    with pytest.raises(OSError, match="out of memory"):
+    stage = calls.step("Stage", Pass.run) if executor == "threads" else Pass
+    with pytest.raises(RunError, match="the router cannot go on: .*out of memory"):
         run(
             [
                 calls.step("Producer", Forever.run),
-                {"class": calls.step("Stage", Pass.run), "nb_thread": 3},
+                {"class": stage, "nb_thread": 3},
                 calls.step("Consumer", lambda self, message: None),
-            ]
+            ],
+            executor=executor,
         )
     calls.assert_each_finished_once()
 
@@ -378,15 +381,16 @@ def test_classes_that_refuse_their_options_are_reported_together(executor):
     )
 
 
-def test_a_class_that_raises_when_created_is_a_failure_of_its_step(executor):
+@pytest.mark.parametrize("kind", [KeyError, SystemExit])
+def test_a_class_that_raises_when_created_is_a_failure_of_its_step(executor, kind):
     class Bad:
         def __init__(self):
-            raise KeyError("x")
+            raise kind(0)
 
         def run(self, message):
             pass
 
-    with pytest.raises(StepError, match="step 'Bad' raised KeyError when created"):
+    with pytest.raises(StepError, match=f"step 'Bad' raised {kind.__name__} when created"):
         run([Forever, Bad, Pass], executor=executor)
 
 

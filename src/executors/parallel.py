@@ -61,8 +61,8 @@ class Parallel(Executor):
         self._layout = SharedLayout()
         if any(self._in_process):
             self._layout = SharedLayout(self._arena_sizes(), self._chain_counts.size)
-            self._memory = self._create_memory()
             self._directory = PrivateDirectory()
+            self._memory = self._create_memory()
             counts = self._layout.chain_counts(self._memory)
             self._chain_counts = ChainCounts(graph, n_workers, counts)
         self._router = self._make_router()
@@ -74,7 +74,7 @@ class Parallel(Executor):
         self._counting = threading.RLock()
         self._closed = False
         self._last_counters: list[dict[str, Any]] | None = None
-        self._router_thread = threading.Thread(target=self._route, name="router", daemon=True)
+        self._router_thread: threading.Thread | None = None
         self._routed = threading.Event()
         self._is_broken = False
 
@@ -147,7 +147,9 @@ class Parallel(Executor):
         if not self._initialize():
             return
         self.state = "running"
-        start_thread(self._router_thread)
+        router_thread = threading.Thread(target=self._route, name="router", daemon=True)
+        start_thread(router_thread)
+        self._router_thread = router_thread
         # What modules and steps have made stays: not to be looked through again.
         gc.freeze()
         try:
@@ -224,7 +226,7 @@ class Parallel(Executor):
     def _join_and_close(self) -> None:
         for worker in self._workers:
             worker.join()
-        if self._router_thread.ident is not None:
+        if self._router_thread is not None:
             self._router_thread.join()
         self._close()
 
@@ -352,6 +354,7 @@ class Parallel(Executor):
         try:
             return self._layout.create()
         except OSError as error:
+            self._close_processes()
             raise ConfigurationError(
                 [
                     f"Pipeline.shared_memory_mb: there cannot be {self._shared_memory_mb} MB of "

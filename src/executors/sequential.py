@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import threading
 import time
 from bdb import BdbQuit
 from collections import deque
@@ -54,6 +55,7 @@ class Sequential(Executor):
         self._ending = True
 
     def _run(self) -> None:
+        self._thread = threading.get_ident()
         sends = [
             self._produced if spec.role == "producer" else functools.partial(self._enqueue, i)
             for i, spec in enumerate(self.graph.steps)
@@ -105,18 +107,22 @@ class Sequential(Executor):
     def _produced(self, target: int, message: Any) -> None:
         if self._ending:
             raise RunEnded
+        self._enqueue(0, target, message)
         counters = self._counters[0]
         counters["busy_s"] += time.monotonic() - self._resumed
         counters["done"] += 1
         self._events["sent"] += 1
         self._has_lost = False
-        self._enqueue(0, target, message)
         while self._queue:
             self._process(*self._queue.popleft())
         self._events["finished"] += not self._has_lost
         self._resumed = time.monotonic()
 
     def _enqueue(self, sender: int, target: int, message: Any) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "send_msg was called in another thread than the one that called run()"
+            )
         self._counters[sender]["sent"] += 1
         counters = self._counters[target]
         counters["queue"] += 1

@@ -95,11 +95,14 @@ class WorkerSetup:
             send("broken", dump_error(as_failure(f"a worker of step {name!r} cannot go on", error)))
 
         with contextlib.closing(SharedMemory.attach(memory_fd, private=True)) as memory:
-            channel = self._channel(slot, endpoint, memory)
             try:
+                channel = self._channel(slot, endpoint, memory)
                 worker, steps = self._worker(slot, channel, memory, send, on_error, may_skip)
             except (ConfigurationError, StepError) as error:
                 on_error(error)
+                os._exit(1)
+            except BaseException as error:
+                on_failure(error)
                 os._exit(1)
             thread = WorkerThread(name, on_failure)
 
@@ -202,7 +205,7 @@ def dump_error(error: Failure) -> bytes:
         pickled = _dump(error)
         # Not every exception can be made again from its arguments.
         pickle.loads(pickled)
-    except Exception:
+    except BaseException:
         cause = error.__cause__
         lines = traceback.format_exception_only(cause) if cause is not None else []
         substitute = RuntimeError("".join(lines).strip())

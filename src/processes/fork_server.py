@@ -20,12 +20,12 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .descriptor_socket import receive_descriptor
 from .left_behind import end_children
+from .not_inherited import close_in_forks
 from .signals import INTERRUPTS, blocked_interrupts, ignore_interrupts
 
 __all__ = ["serve"]
@@ -51,6 +51,7 @@ def serve(connection: Connection, descriptors: socket.socket) -> None:
     """
     ignore_interrupts()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+    close_in_forks(connection, descriptors)
     # What modules make stays, in the workers too: a third of the time to import ctapipe would
     # go into looking for what does not.
     gc.disable()
@@ -88,7 +89,7 @@ def _fork_workers(
     wake_write.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
-    own = (connection, descriptors, wake_read, wake_write)
+    close_in_forks(wake_read, wake_write)
     connection.send(("ready",))
     while True:
         ready = wait([connection, wake_read])
@@ -105,7 +106,7 @@ def _fork_workers(
                     connection.send(("refused", error.strerror))
                     continue
                 if pid == 0:
-                    _become_worker(setup, memory_fd, slot, endpoint, worker_fd, own)
+                    _become_worker(setup, memory_fd, slot, endpoint, worker_fd)
             os.close(worker_fd)
             slots[pid] = slot
             connection.send(("started", slot, pid))
@@ -125,7 +126,6 @@ def _become_worker(
     slot: int,
     endpoint: str,
     worker_fd: int,
-    of_server: Iterable[Connection | socket.socket],
 ) -> None:
     status = 1
     try:
@@ -136,8 +136,6 @@ def _become_worker(
         gc.enable()
         os.nice(NICENESS)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for end in of_server:
-            end.close()
         with Connection(worker_fd) as connection:
             setup.run(memory_fd, slot, endpoint, connection)
         end_children()

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Self
 
 from .descriptor_socket import send_descriptor
+from .not_inherited import close_in_forks
 from .signals import blocked_interrupts
 
 __all__ = ["ForkServerClient"]
@@ -41,6 +42,7 @@ class ForkServerClient:
     def __init__(self, modules: Iterable[str] = ()) -> None:
         self.connection, theirs = Pipe()
         self._descriptors, their_descriptors = socket.socketpair()
+        close_in_forks(self.connection, self._descriptors)
         # The workers' ends of connections that it has not been heard to have taken.
         self._sent: dict[int, Connection] = {}
         self._is_set_up = False
@@ -98,6 +100,7 @@ class ForkServerClient:
             To the new process.
         """
         ours, self._sent[slot] = Pipe()
+        close_in_forks(ours, self._sent[slot])
         with contextlib.suppress(OSError):
             # First, so that it never waits for a descriptor that does not come.
             send_descriptor(self._descriptors, self._sent[slot].fileno())

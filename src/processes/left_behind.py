@@ -2,23 +2,31 @@
 
 import gc
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.managers import BaseManager
+from multiprocessing.pool import Pool
 
 __all__ = ["end_children"]
 
-# How long a process may take to end by itself, or after it was asked to.
+# How long a process may take to end after it was asked to.
 PATIENCE_S = 1.0
 
 
 def end_children() -> None:
-    """End the processes of `multiprocessing`, as Python does at the end of a program.
-
-    A pool, an executor or a manager ends its own when nobody refers to it any more; what is
-    left then is terminated.
-    """
+    """End the processes of `multiprocessing`, as Python does at the end of a program."""
     if not multiprocessing.active_children():
         return
+    # First those who look after processes: a pool would start others.
     gc.unfreeze()
-    gc.collect()
+    for kept in gc.get_objects():
+        # Not isinstance, which asks an object that may pretend to be another.
+        kind = type(kept)
+        if issubclass(kind, Pool):
+            kept.terminate()
+        elif issubclass(kind, ProcessPoolExecutor):
+            kept.shutdown(wait=False, cancel_futures=True)
+        elif issubclass(kind, BaseManager) and hasattr(kept, "shutdown"):
+            kept.shutdown()
     for child in multiprocessing.active_children():
         child.terminate()
     for child in multiprocessing.active_children():

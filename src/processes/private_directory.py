@@ -11,6 +11,8 @@ from pathlib import Path
 
 import zmq
 
+from ..errors import ConfigurationError
+
 __all__ = ["PrivateDirectory"]
 
 PREFIX = "ctapipe-pipeline-"
@@ -29,6 +31,11 @@ class PrivateDirectory:
     next one knows which directories are nobody's, and removes them. Where the path of a socket in
     the directory of temporary files would be too long, this one is in ``/tmp``.
 
+    Raises
+    ------
+    ConfigurationError
+        If the system refuses it.
+
     Attributes
     ----------
     path : str
@@ -36,6 +43,17 @@ class PrivateDirectory:
     """
 
     def __init__(self) -> None:
+        try:
+            self._make()
+        except OSError as error:
+            raise ConfigurationError(
+                [
+                    "there cannot be a directory for the sockets of worker processes "
+                    f"({error.strerror}): set TMPDIR to a directory that has room"
+                ]
+            ) from None
+
+    def _make(self) -> None:
         parent = tempfile.gettempdir()
         if len(os.fsencode(parent)) + len(LONGEST_REST) > zmq.IPC_PATH_MAX_LEN:
             parent = "/tmp"
@@ -47,7 +65,7 @@ class PrivateDirectory:
             self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
             lock = _lock(self.path)
         # Also of a run that never began, at the end of the program at the latest.
-        self._remove = weakref.finalize(self, _remove, self.path, lock)
+        self._remove = weakref.finalize(self, _remove, self.path, lock, os.getpid())
 
     def close(self) -> None:
         """Remove it."""
@@ -60,6 +78,9 @@ def _lock(path: str) -> int | None:
         lock = os.open(Path(path, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
         return None
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     fcntl.flock(lock, fcntl.LOCK_EX)
     if os.fstat(lock).st_nlink:
         return lock
@@ -67,7 +88,10 @@ def _lock(path: str) -> int | None:
     return None
 
 
-def _remove(path: str, lock: int) -> None:
+def _remove(path: str, lock: int, owner: int) -> None:
+    # A process that a step has forked has it, too.
+    if os.getpid() != owner:
+        return
     shutil.rmtree(path, ignore_errors=True)
     os.close(lock)
 

@@ -1,5 +1,8 @@
 """The way of a worker process to the router, which is in the main process."""
 
+import errno
+import os
+
 import zmq
 
 from ..transport.worker_end import WorkerEnd
@@ -31,6 +34,10 @@ class RemoteRouter:
         """As `Router.connect`: one socket is for both ways."""
         self._socket.sndhwm = max(1, send_ahead)
         self._socket.rcvhwm = 0
+        path = self._endpoint.removeprefix("ipc://")
+        # To connect to one that is not there is no mistake for libzmq: it would wait.
+        if not os.path.exists(path):
+            raise FileNotFoundError(errno.ENOENT, "somebody has removed the router's socket", path)
         self._socket.connect(self._endpoint)
         address = self._socket.underlying
         return WorkerEnd(address, address, self._counts, self._flags)

@@ -66,7 +66,7 @@ class Supervisor:
         self._is_aborted = False
         self._fork_server = fork_server
         self._ready = threading.Event()
-        self._stop_read, self._stop_write = Pipe(duplex=False)
+        self._wake_read, self._wake_write = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._watch, name="processes", daemon=True)
 
     def start(self) -> None:
@@ -117,26 +117,19 @@ class Supervisor:
 
     def close(self) -> None:
         """End the process that workers are forked from, and the thread."""
-        self._stop_write.close()
+        self._wake(b"end")
         if self._thread.ident is not None:
             self._thread.join()
         self._fork_server.close()
-        self._stop_read.close()
+        self._wake_read.close()
+        self._wake_write.close()
         for worker in self._workers:
             if worker.connection is not None:
                 worker.connection.close()
 
-    def _wake(self) -> None:
+    def _wake(self, why: bytes = b"more to watch") -> None:
         with contextlib.suppress(OSError):
-            self._stop_write.send_bytes(b"")
-
-    def _is_woken(self) -> bool:
-        """Whether there is more to watch, or nothing any more."""
-        try:
-            self._stop_read.recv_bytes()
-        except EOFError:
-            return False
-        return True
+            self._wake_write.send_bytes(why)
 
     # ------------------------------------------------------ in the thread
 
@@ -150,7 +143,7 @@ class Supervisor:
                     for worker in self._workers
                     if worker.connection is not None and not worker.connection.closed
                 }
-                ready = wait([server, self._stop_read, notices, *connections])
+                ready = wait([server, self._wake_read, notices, *connections])
                 for connection in ready:
                     if connection in connections:
                         self._read(connections[connection])
@@ -158,7 +151,7 @@ class Supervisor:
                     self._take_notices()
                 if server in ready:
                     self._read_server()
-                if self._stop_read in ready and not self._is_woken():
+                if self._wake_read in ready and self._wake_read.recv_bytes() == b"end":
                     return
         except BaseException as error:
             # Nobody else hears what they say.

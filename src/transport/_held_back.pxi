@@ -1,6 +1,8 @@
 """What a worker process holds back: messages that go out with an acknowledgement, or never."""
 
+import os
 import threading
+import traceback
 
 cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int)
@@ -90,4 +92,9 @@ cdef class HeldBack:
                     usleep(LATEST_US)
             if flag_is_up(&self.closing):
                 return
-            self.flush()
+            try:
+                self.flush()
+            except BaseException:
+                # Nothing would be sent any more. Another process does its jobs again.
+                traceback.print_exc()
+                os._exit(1)

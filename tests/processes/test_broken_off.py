@@ -1,5 +1,7 @@
 """Runs that cannot go on, and that no step is to blame for: they end, and say why."""
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -182,6 +184,64 @@ def test_steps_that_cannot_be_made_in_a_worker_process(end):
     assert finished == ["Endless"]
 
 
+@pytest.mark.parametrize("when", ["init", "run", "finish"])
+def test_an_exception_that_ends_what_reads_it(end, when):
+    arguments = "self, number" if when == "run" else "self"
+    errors, finished = end(
+        f"""
+    class Deadly(Exception):
+        def __reduce__(self):
+            return sys.exit, ("read",)
+    def call({arguments}):
+        raise Deadly("one")
+    Stage.{when} = call
+    """,
+        producer="Few",
+    )
+    assert f"StepError: step 'Stage' raised Deadly in {when}()" in errors
+    assert "Deadly: one" in errors
+    assert "Few" in finished
+
+
+def test_the_socket_of_the_router_is_removed(end):
+    errors, finished = end("""
+    def init(self):
+        (directory,) = Path(tempfile.gettempdir()).glob("ctapipe-pipeline-*")
+        for path in directory.iterdir():
+            path.unlink(missing_ok=True)
+    Endless.init = init
+    """)
+    assert "RunError: a worker of step 'Stage' cannot go on: " in errors
+    assert "somebody has removed the router's socket" in errors
+    assert finished == ["Endless"]
+
+
+@pytest.mark.parametrize("step", ["Few", "Consumer"])
+@pytest.mark.parametrize("returncode", [0, 1])
+def test_a_step_here_forks_what_lives_longer_than_the_run(end, step, returncode):
+    """It has all file descriptors that the main process has."""
+    _, notes = end(
+        f"""
+    def init(self):
+        self.pid = os.fork()
+        if self.pid == 0:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            time.sleep(1000)
+        note(str(self.pid))
+    {step}.init = init
+    if {returncode}:
+        Stage.run = lambda self, number: 1 / 0
+    """,
+        producer="Few",
+        returncode=returncode,
+    )
+    (pid,) = [int(note) for note in notes if note.isdigit()]
+    assert is_alive(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
 POOL = "multiprocessing.Pool(2)"
 EXECUTOR = "concurrent.futures.ProcessPoolExecutor(2)"
 
@@ -194,6 +254,7 @@ EXECUTOR = "concurrent.futures.ProcessPoolExecutor(2)"
         (EXECUTOR, False),
         (EXECUTOR, True),
         ("multiprocessing.Manager()", False),
+        ("multiprocessing.Manager()", True),
     ],
 )
 def test_what_a_step_leaves_open_ends_with_its_worker(end, kind, is_global):

@@ -1,13 +1,18 @@
 """The directory of the sockets: their paths fit into an address, wherever it is."""
 
+import errno
 import fcntl
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 import zmq
 
+from ctapipe.pipeline import ConfigurationError
 from ctapipe.pipeline.processes.private_directory import PrivateDirectory
 
 # The largest numbers that the router can put into it.
@@ -75,3 +80,37 @@ def test_another_run_that_begins_at_the_same_time_does_not_take_it(
     for directory in directories:
         assert Path(directory.path).is_dir()
         directory.close()
+
+
+FORKS = """
+import os, sys
+from ctapipe.pipeline.processes.private_directory import PrivateDirectory
+
+directory = PrivateDirectory()
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+print(os.path.exists(directory.path))
+"""
+
+
+def test_a_copy_of_the_process_does_not_remove_it():
+    result = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True)
+    assert result.stdout == "True\n", result.stderr
+
+
+def test_no_room_for_it_is_a_mistake_and_leaves_nothing(temporary_directory, monkeypatch):
+    path = temporary_directory(50)
+
+    def no_room(path, *arguments, **options):
+        if Path(path).name == "lock":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return open_file(path, *arguments, **options)
+
+    open_file = os.open
+
+    monkeypatch.setattr(os, "open", no_room)
+    with pytest.raises(ConfigurationError, match="No space left on device.*set TMPDIR"):
+        PrivateDirectory()
+    monkeypatch.undo()
+    assert not list(path.iterdir())

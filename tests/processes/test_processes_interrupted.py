@@ -85,7 +85,7 @@ def test_the_end_of_what_workers_are_forked_from_ends_the_run(endless):
     assert server.ppid() == process.pid
     server.kill()
     _, errors = process.communicate(timeout=60)
-    assert "the process that they are forked from has died" in errors
+    assert "the process that worker processes are forked from has died" in errors
     wait_for_end(worker)
 
 

@@ -244,9 +244,12 @@ def test_sending_outside_of_run_is_an_error(executor, call):
     assert "in run() only" in str(failure.value.__cause__)
 
 
-def test_sending_in_another_thread_is_an_error():
+def test_sending_in_another_thread_is_an_error(executor):
     with pytest.raises(StepError, match="'Stage' raised RuntimeError") as failure:
-        run([Numbers, {"name": "Stage", "class": SendsInAnotherThread}, collector()])
+        run(
+            [Numbers, {"name": "Stage", "class": SendsInAnotherThread}, collector()],
+            executor=executor,
+        )
     assert "another thread" in str(failure.value.__cause__)
 
 
