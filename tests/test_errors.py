@@ -294,16 +294,17 @@ def test_a_router_that_fails_ends_the_run(monkeypatch, executor):
     calls.assert_each_finished_once()
 
 
-def test_too_many_workers_for_the_file_descriptors_there_are():
+@pytest.mark.parametrize(("executor", "more"), [("threads", 40), ("processes", 230)])
+def test_too_many_workers_for_the_file_descriptors_there_are(executor, more):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     in_use = max(int(name) for name in os.listdir("/dev/fd")) + 1
     before = os.listdir("/dev/fd")
     # So that the limit is met in the middle of a worker's four sockets, too.
-    for limit in range(in_use + 40, in_use + 44):
+    for limit in range(in_use + more, in_use + more + 4):
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
         try:
             with pytest.raises(ConfigurationError, match="102 workers need more file descriptors"):
-                run([Forever, {"class": Pass, "nb_thread": 100}, Consumer])
+                run([Forever, {"class": Pass, "nb_thread": 100}, Consumer], executor=executor)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert os.listdir("/dev/fd") == before

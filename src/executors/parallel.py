@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import functools
 import gc
+import os
 import threading
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -35,6 +36,9 @@ from .thread_worker import ThreadWorker
 __all__ = ["Processes", "Threads"]
 
 MOST_SEND_AHEAD = 64
+# What a worker process takes here when it starts: its connection to the router, and both ends of
+# that to the main process.
+DESCRIPTORS_OF_A_PROCESS = 3
 PAGE = 4096
 
 
@@ -259,6 +263,8 @@ class Parallel(Executor):
                 else:
                     channels[slot] = self._channel(slot, head, pool)
                     self._channels.append(channels[slot])
+            if self._memory is not None:
+                _check_room(DESCRIPTORS_OF_A_PROCESS * len(indices), self._memory.fd)
             steps = create_steps(
                 self.graph,
                 [
@@ -429,6 +435,17 @@ class Parallel(Executor):
                 self._last_counters = self.counters()
                 self._chain_counts.close()
                 self._memory.close()
+
+
+def _check_room(n: int, descriptor: int) -> None:
+    """Open so many file descriptors for a moment: libzmq aborts where it finds no room."""
+    opened = []
+    try:
+        for _ in range(n):
+            opened.append(os.dup(descriptor))
+    finally:
+        for each in opened:
+            os.close(each)
 
 
 class Threads(Parallel):
