@@ -11,7 +11,7 @@ from typing import Any
 from ctapipe.core import Provenance, Tool
 from ctapipe.core.traits import Path, Unicode
 from traitlets import Any as AnyValue
-from traitlets import Enum, Int, TraitError
+from traitlets import Enum, Float, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 
 from .command_line import files_and_executor, take_step_options, unknown_options
@@ -90,6 +90,21 @@ class Pipeline(Tool):
         default_value=DEFAULT_RETRIES,
         min=0,
         help="How many worker processes a message may have killed before it counts as failed.",
+    ).tag(config=True)
+    job_timeout = Float(
+        default_value=None,
+        allow_none=True,
+        min=0.001,
+        help="How long a job may take, seconds, before its message counts as failed. Its worker "
+        "process is replaced; a thread cannot be ended, so that the run ends. A step can have "
+        "its own 'job_timeout'.",
+    ).tag(config=True)
+    max_jobs_per_worker = Int(
+        default_value=None,
+        allow_none=True,
+        min=1,
+        help="After how many jobs another worker process takes the place of one, for steps that "
+        "take more and more memory. A stage can have its own 'max_jobs_per_worker'.",
     ).tag(config=True)
     shared_memory_mb = Int(
         default_value=DEFAULT_SHARED_MEMORY_MB,

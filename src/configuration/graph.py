@@ -48,6 +48,10 @@ class StepSpec:
     chained : bool
         Whether it runs in the workers of the step before it, which hands its messages over
         within the job. It has no queue.
+    job_timeout : float, optional
+        How long a job may take, seconds.
+    max_jobs_per_worker : int, optional
+        After how many jobs another worker process takes the place of one.
     config : traitlets.config.Config
         The options of its class, and of what it creates.
     """
@@ -63,6 +67,8 @@ class StepSpec:
     executor: WorkerKind | None = None
     ordered: bool = False
     chained: bool = False
+    job_timeout: float | None = None
+    max_jobs_per_worker: int | None = None
     config: Config = dataclasses.field(default_factory=Config)
 
 

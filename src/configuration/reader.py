@@ -62,6 +62,10 @@ def read_graph(config: Config, command_line: Config | None = None) -> Graph:
                 executor=draft.conf.get("executor"),
                 ordered=draft.conf.get("ordered", False),
                 chained=draft.conf.get("chained", False),
+                job_timeout=draft.conf.get("job_timeout", reader.job_timeout),
+                max_jobs_per_worker=draft.conf.get(
+                    "max_jobs_per_worker", reader.max_jobs_per_worker
+                ),
                 config=config_of_step(config, command_line, draft.name, draft.step_class),
             )
             for draft in reader.drafts
@@ -112,6 +116,8 @@ class _Reader:
         section = {**(section if isinstance(section, Mapping) else {}), **(command_line or {})}
         # What is wrong with it is found with the other options of the pipeline.
         self.serialization: Serialization = section.get("serialization", "pickle")
+        self.job_timeout: float | None = section.get("job_timeout")
+        self.max_jobs_per_worker: int | None = section.get("max_jobs_per_worker")
         if not any(key in section for key in GRAPH_KEYS):
             self.errors.append(
                 "no pipeline is configured: give a file with a section 'Pipeline' that has "

@@ -16,6 +16,7 @@ STEP_KEYS = (
     *("name", "class", "module", "next_steps"),
     *("nb_thread", "nb_process", "executor"),
     *("queue_limit", "prefetch", "serialization", "ordered", "chained"),
+    *("job_timeout", "max_jobs_per_worker"),
 )
 RESERVED_NAMES = ("Pipeline", "Tool", "Application", "version")
 NOT_FOR = {
@@ -37,6 +38,10 @@ NOT_FOR = {
     "set it on the steps that it sends to",
     ("ordered", "producer"): "nothing is sent to the producer; "
     "set it on the steps that it sends to",
+    ("job_timeout", "producer"): "nothing is sent to the producer; "
+    "set it on the steps that it sends to",
+    ("max_jobs_per_worker", "producer"): "the producer runs in the main process",
+    ("max_jobs_per_worker", "consumer"): "the consumer runs in the main process",
     ("next_steps", "consumer"): "the consumer is the last step",
     ("chained", "producer"): "a chained step runs in the workers of the step before it, "
     "and there is none",
@@ -52,6 +57,10 @@ NOT_FOR_CHAINED = {
     "prefetch": "it gets its messages one by one from the step before it",
     "ordered": "it gets its messages in the order in which the step before it makes them; "
     "set it on the first step of the chain",
+    "job_timeout": "it is a part of the job of the step before it; set it on the first step of "
+    "the chain",
+    "max_jobs_per_worker": "it runs in the workers of the step before it; set it on the first "
+    "step of the chain",
 }
 
 
@@ -69,6 +78,10 @@ def _is_limit(value: Any) -> bool:
 
 def _is_prefetch(value: Any) -> bool:
     return _is_count(value) and value <= MOST_PREFETCH
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _is_bool(value: Any) -> bool:
@@ -90,6 +103,8 @@ VALUES = {
     "serialization": _one_of(SERIALIZATIONS),
     "ordered": TRUE_OR_FALSE,
     "chained": TRUE_OR_FALSE,
+    "job_timeout": (_is_time, "a time above 0, in seconds"),
+    "max_jobs_per_worker": COUNT,
 }
 
 

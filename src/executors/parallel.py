@@ -29,9 +29,10 @@ from ..transport.indices import RouterIndex
 from ..workers.chains import ChainCounts, join_chain
 from ..workers.step import Send, Step, create_steps
 from ..workers.worker import Worker
-from ..workers.worker_thread import start_thread, wait_for
+from ..workers.worker_thread import LONGEST_DEAFNESS_S, start_thread
 from .executor import Executor
 from .thread_worker import ThreadWorker
+from .watchdog import Watchdog
 
 __all__ = ["Processes", "Threads"]
 
@@ -114,7 +115,7 @@ class Parallel(Executor):
                 rank,
                 spec.prefetch or 0,
                 self.graph.steps_before(i) if spec.ordered else None,
-                0,
+                spec.max_jobs_per_worker or 0,
             )
             for i, (spec, rank) in enumerate(zip(self.graph.steps, self.graph.ranks(), strict=True))
         ]
@@ -131,6 +132,8 @@ class Parallel(Executor):
     def _run(self) -> None:
         try:
             self._create_workers()
+            heads = [head for head, _ in self._slots]
+            self._watchdog = Watchdog(self.graph, self.log, self._router, heads, self._workers)
         except BaseException:
             self._close()
             raise
@@ -144,7 +147,10 @@ class Parallel(Executor):
             # Interrupted for the second time.
             self._abort()
             raise
-        self._join_and_close()
+        if any(isinstance(worker, ThreadWorker) and worker.is_given_up for worker in self._workers):
+            self._close_later()
+        else:
+            self._join_and_close()
 
     def _work(self) -> None:
         """Initialize the workers and let them work until the router has ended."""
@@ -159,7 +165,7 @@ class Parallel(Executor):
         try:
             for worker in self._workers:
                 worker.call("work")
-            wait_for(self._routed)
+            self._wait_for(self._routed)
         finally:
             gc.unfreeze()
 
@@ -175,7 +181,7 @@ class Parallel(Executor):
                 calls.append(worker.call("init", i))
                 self._to_finish[i].append(worker)
             for ended in calls:
-                wait_for(ended)
+                self._wait_for(ended)
             if self._errors or self._interrupted:
                 return False
         return True
@@ -186,11 +192,9 @@ class Parallel(Executor):
             self._supervisor.routed()
         for calls in self._finish_calls():
             for ended in calls:
-                wait_for(ended)
+                self._wait_for(ended)
         for worker in self._workers:
             worker.end()
-        for worker in self._workers:
-            worker.join()
 
     def _finish_calls(self) -> Iterable[list[threading.Event]]:
         """Tell the workers to make the calls of ``finish`` of one step after the other."""
@@ -220,12 +224,21 @@ class Parallel(Executor):
         self._router.shut_down()
         if self._supervisor is not None:
             self._supervisor.abort()
-            self._close_processes()
         for _ in self._finish_calls():
             pass
         for worker in self._workers:
             worker.end()
+        self._close_later()
+
+    def _close_later(self) -> None:
+        """Close all when the last job has ended."""
+        self._close_processes()
         start_thread(threading.Thread(target=self._join_and_close, name="closer", daemon=True))
+
+    def _wait_for(self, event: threading.Event) -> None:
+        """Wait in the main thread, so that a signal is handled whenever it comes."""
+        while not event.wait(LONGEST_DEAFNESS_S):
+            self._watchdog.look(event)
 
     def _join_and_close(self) -> None:
         for worker in self._workers:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from ..errors import Failure, as_failure
+from ..errors import Failure, StepError, as_failure
 from ..workers.step import Step
 from ..workers.worker import Worker
 from ..workers.worker_thread import WorkerThread
@@ -31,11 +31,30 @@ class ThreadWorker:
         self._steps = steps
         self._break_off = break_off
         self._thread = WorkerThread(worker.steps[0].name, self._fail)
+        # Whether its job does not end.
+        self.is_given_up = False
 
     def call(self, name: str, step: int | None = None) -> threading.Event:
         """Let it make a call after those before it, and return what is set when it has ended."""
         arguments = [] if step is None else [self._steps[step]]
-        return self._thread.call(getattr(self._worker, name), *arguments)
+        ended = self._thread.call(getattr(self._worker, name), *arguments)
+        if self.is_given_up:
+            ended.set()
+        return ended
+
+    @property
+    def call_in_hand(self) -> str | None:
+        """The name of the call that it makes."""
+        return self._thread.call_in_hand
+
+    def stack(self) -> str:
+        """Where it is in its code."""
+        return self._thread.stack()
+
+    def time_out(self, error: StepError) -> None:
+        """Its job takes too long, and cannot be ended: the run goes to its end without it."""
+        self.is_given_up = True
+        self._break_off(error)
 
     def _fail(self, error: BaseException) -> None:
         what = f"a worker of step {self._worker.steps[0].name!r} cannot go on"

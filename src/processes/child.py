@@ -75,10 +75,10 @@ class WorkerSetup:
             The router's address for it.
         connection : multiprocessing.connection.Connection
             To the main process. It sends ``(call, step)``, a call being ``init``, ``work``
-            or ``finish``, and then ``("end",)``; and ``("skip", whether)`` when it was
-            asked. It is sent ``("done",)`` after each call, ``("error", error)``,
-            ``("may skip", error)``, ``("log", record)``, and ``("broken", error)`` if the
-            worker cannot go on.
+            or ``finish``, and then ``("end",)``; ``("skip", whether)`` when it was asked; and
+            ``("stack", None)``. It is sent ``("done",)`` after each call, ``("error", error)``,
+            ``("may skip", error)``, ``("log", record)``, ``("stack", text)``, and
+            ``("broken", error)`` if the worker cannot go on.
         """
         send = _Sender(connection)
         name = self.graph.steps[self.slots[slot][0]].name
@@ -118,6 +118,8 @@ class WorkerSetup:
                     what, argument = command
                     if what == "skip":
                         answers.put(argument)
+                    elif what == "stack":
+                        send("stack", thread.stack())
                     else:
                         thread.call(call, what, [] if what == "work" else [steps[argument]])
             except (EOFError, OSError):

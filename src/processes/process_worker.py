@@ -2,16 +2,21 @@
 
 import contextlib
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ..errors import StepError
 from ..transport.indices import RouterIndex
 from ..workers.worker_thread import LONGEST_DEAFNESS_S
 
 __all__ = ["ProcessWorker"]
+
+# How long a process may take to say where it is, seconds.
+LONGEST_ANSWER_S = 1.0
 
 
 class ProcessWorker:
@@ -49,6 +54,11 @@ class ProcessWorker:
         self.n_done = 0
         # Whether it has reported an error with which the run ends.
         self.has_failed = False
+        # Why it is killed, if its job takes too long.
+        self.timed_out: StepError | None = None
+        # Whether it ends because it has done as many jobs as it is to do.
+        self.is_retiring = False
+        self.stacks: queue.SimpleQueue[str] = queue.SimpleQueue()
         # How often in a row it died before it was initialized.
         self.n_failed_starts = 0
         self.pid: int | None = None
@@ -88,6 +98,35 @@ class ProcessWorker:
                 os.kill(self.pid, signal.SIGKILL)
 
     @property
+    def call_in_hand(self) -> str | None:
+        """The name of the call that it makes, or is to make next."""
+        for (name, _), event in self.calls:
+            if not event.is_set():
+                return name
+        return None
+
+    def stack(self) -> str:
+        """Where it is in its code, as far as it can say so."""
+        self.tell("stack", None)
+        try:
+            return self.stacks.get(timeout=LONGEST_ANSWER_S)
+        except queue.Empty:
+            return f"  process {self.pid} does not answer: it may be in compiled code"
+
+    def time_out(self, error: StepError) -> None:
+        """Its job takes too long: kill it, and another takes its place."""
+        self.timed_out = error
+        self.kill()
+
+    def retire(self) -> None:
+        """Let it finish and end, before another takes its place."""
+        self.is_retiring = True
+        for (name, step), _ in self.calls:
+            if name == "init":
+                self.tell("finish", step)
+        self.end()
+
+    @property
     def is_initialized(self) -> bool:
         """Whether it has made all calls of ``init`` that it was told to make."""
         return self.n_done >= self._n_calls("init")
@@ -95,6 +134,8 @@ class ProcessWorker:
     @property
     def is_finished(self) -> bool:
         """Whether it has made a call of ``finish`` for each of ``init``."""
+        if self.is_retiring:
+            return self.n_done == len(self.calls) + self._n_calls("init")
         done = [name for (name, _), _ in self.calls[: self.n_done]]
         return done.count("finish") == self._n_calls("init")
 
@@ -116,16 +157,19 @@ class ProcessWorker:
         """Let a process that takes the place of another do what that was told."""
         with self._lock:
             self.n_done = 0
+            self.is_retiring = False
             for command, _ in self.calls:
                 self.tell(*command)
 
     def has_done(self) -> None:
         """Take note that a call has ended."""
-        _, event = self.calls[self.n_done]
         self.n_done += 1
         if self.is_initialized:
             self.n_failed_starts = 0
-        event.set()
+        # Of one that retires nobody waits for the end of its last calls.
+        if self.n_done <= len(self.calls):
+            _, event = self.calls[self.n_done - 1]
+            event.set()
 
     def has_ended(self) -> None:
         """Take note that it makes no more calls."""

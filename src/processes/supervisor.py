@@ -202,6 +202,8 @@ class Supervisor:
                     self._fail(pickle.loads(what[0]))
                 elif kind == "may skip":
                     worker.tell("skip", self._may_skip(pickle.loads(what[0])))
+                elif kind == "stack":
+                    worker.stacks.put(what[0])
                 elif kind == "broken":
                     self._break_off(pickle.loads(what[0]))
                 else:
@@ -216,17 +218,21 @@ class Supervisor:
             worker.connection.close()
         if self._is_aborted:
             return
+        if worker.is_finished and worker.is_retiring:
+            self._router.worker_died(worker.router_index, True)
+            return
         if worker.is_finished:
             worker.has_ended()
             return
-        how = _describe(status)
+        how = _describe(status) if worker.timed_out is None else "has taken too long"
         call = "finish" if worker.works and worker.is_initialized else "init"
         with self._lock:
-            is_at_work = worker.works and not self._is_routed
+            is_at_work = worker.works and not self._is_routed and not worker.is_retiring
             worker.n_failed_starts += call == "init"
             if is_at_work and worker.n_failed_starts <= MOST_FAILED_STARTS:
                 self._dying[worker] = how
-                self._router.worker_died(worker.router_index, True)
+                gives_up = worker.timed_out is not None
+                self._router.worker_died(worker.router_index, True, gives_up)
                 return
         if not self._is_routed:
             self._router.worker_died(worker.router_index, False)
@@ -244,26 +250,34 @@ class Supervisor:
             if kind == "given up":
                 self._give_up(worker, *rest)
                 continue
+            if kind == "retired":
+                worker.retire()
+                continue
             with self._lock:
                 how = self._dying.pop(worker, "")
             (is_replaced,) = rest
-            if is_replaced:
+            worker.timed_out = None
+            if how and is_replaced:
                 self._log.warning(
                     "step %r: the worker process %s %s; another takes its place",
                     worker.name,
                     worker.pid,
                     how,
                 )
+            if is_replaced:
                 self.fork(worker)
                 worker.tell_again()
             elif how:
                 # The router has told it to stop.
                 self._lose(worker, "finish", how)
+            else:
+                worker.has_ended()
 
     def _give_up(self, worker: ProcessWorker, event: int) -> None:
         n = self._retries + 1
         times = "a worker process" if n == 1 else f"{n} worker processes"
-        if not self._may_skip(StepError(worker.name, f"lost {times} to one message", event)):
+        error = worker.timed_out or StepError(worker.name, f"lost {times} to one message", event)
+        if not self._may_skip(error):
             self._router.discard()
 
     def _fail(self, error: Failure) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigurationError
+from .stacks import stack_of
 
 __all__ = ["LONGEST_DEAFNESS_S", "WorkerThread", "start_thread", "wait_for"]
 
@@ -49,6 +50,8 @@ class WorkerThread:
 
     def __init__(self, name: str, on_failure: Callable[[BaseException], None]) -> None:
         self._on_failure = on_failure
+        # The name of the call that it makes.
+        self.call_in_hand: str | None = None
         self._calls: queue.SimpleQueue[tuple[Callable[..., None], tuple, threading.Event] | None]
         self._calls = queue.SimpleQueue()
         # A daemon, so that a second Ctrl-C can end the program while a step computes.
@@ -65,6 +68,10 @@ class WorkerThread:
             start_thread(self._thread)
         return ended
 
+    def stack(self) -> str:
+        """Where it is in its code."""
+        return stack_of(self._thread)
+
     def end(self) -> None:
         """End the thread after the calls that it was told to make."""
         self._calls.put(None)
@@ -77,8 +84,10 @@ class WorkerThread:
     def _live(self) -> None:
         while (call := self._calls.get()) is not None:
             function, arguments, ended = call
+            self.call_in_hand = function.__name__
             try:
                 function(*arguments)
             except BaseException as error:
                 self._on_failure(error)
+            self.call_in_hand = None
             ended.set()
