@@ -119,6 +119,8 @@ cdef class Router:
     cdef DroppedMessages dropped
     cdef uint64_t in_flight
     cdef uint64_t events_sent
+    # One more than the number of the last event: some are left out.
+    cdef uint64_t next_event
     cdef uint64_t events_finished
     cdef bint producer_ended
     cdef bint stopped
@@ -611,6 +613,7 @@ cdef class Router:
             if worker.step == 0:
                 step.done += 1
                 self.events_sent += 1
+                self.next_event = header.value + 1
             self.in_flight += 1
             if count_message(&self.living, header.value) < 0:
                 return -1
@@ -715,7 +718,7 @@ cdef class Router:
 
     cdef bint is_next(self, StepState *step) noexcept nogil:
         """Whether the first message in a step's heap need not wait for one before it."""
-        while step.first_event < self.events_sent and not has_messages(
+        while step.first_event < self.next_event and not has_messages(
             &step.before, step.first_event
         ):
             step.first_event += 1
@@ -997,6 +1000,21 @@ cdef class Router:
             at = <uint32_t> (worker.given_first + begun - worker.n_acknowledged - 1)
             jobs.append((begun, worker.given[at & worker.given_mask]))
         return jobs
+
+    def unfinished(self):
+        """What is left when `run` has ended before the end.
+
+        Returns
+        -------
+        tuple (events, onwards)
+            The numbers of the events of which something was left, and that of the first one
+            that has not arrived.
+        """
+        cdef size_t i
+        events = [
+            self.living.events[i] - 1 for i in range(self.living.capacity) if self.living.events[i]
+        ]
+        return events, self.next_event
 
     def worker_states(self):
         """What each worker is at; may be called during a run.

@@ -20,6 +20,7 @@ from .configuration.reader import configured_classes, read_graph
 from .configuration.step_keys import SERIALIZATIONS
 from .configuration.unchecked import pipeline_section
 from .errors import ConfigurationError, RunError, StepError, describe
+from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
 from .summary import summarize, summary_table
@@ -128,10 +129,29 @@ class Pipeline(Tool):
         help="Write what each step has done to this JSON file; an old one only with --overwrite.",
     ).tag(config=True)
 
+    failed = Path(
+        default_value=None,
+        allow_none=True,
+        directory_ok=False,
+        help="Write the numbers of the events that did not make it to this JSON file: those that "
+        "failed, and, if the run was interrupted or has failed, those that were not finished. An "
+        "old one is replaced only with --overwrite.",
+    ).tag(config=True)
+    only = Path(
+        default_value=None,
+        allow_none=True,
+        exists=True,
+        directory_ok=False,
+        help="Work only on the events in this file, which another run has written (failed). The "
+        "producer has to send the same events in the same order.",
+    ).tag(config=True)
+
     aliases = {  # noqa: RUF012 (traitlets wants a plain dictionary)
         "executor": "Pipeline.executor",
         "gui_address": "Pipeline.gui_address",
         "summary": "Pipeline.summary",
+        "failed": "Pipeline.failed",
+        "only": "Pipeline.only",
     }
 
     def __init__(self, **kwargs: Any) -> None:
@@ -193,12 +213,14 @@ class Pipeline(Tool):
 
     def setup(self) -> None:
         """Make the executor."""
-        if self.summary is not None:
-            if not self.summary.parent.is_dir():
-                raise ConfigurationError(
-                    [f"Pipeline.summary: there is no directory {str(self.summary.parent)!r}"]
-                )
-            self.check_output(self.summary)
+        for option in ("summary", "failed"):
+            path = getattr(self, option)
+            if path is not None:
+                if not path.parent.is_dir():
+                    raise ConfigurationError(
+                        [f"Pipeline.{option}: there is no directory {str(path.parent)!r}"]
+                    )
+                self.check_output(path)
         self._executor = EXECUTORS[self.executor](
             self.graph,
             self.log,
@@ -207,6 +229,7 @@ class Pipeline(Tool):
             self.retries,
             self.shared_memory_mb,
             self._fork_server,
+            ALL_EVENTS if self.only is None else EventSelection.read(self.only),
         )
 
     def start(self) -> None:
@@ -270,6 +293,9 @@ class Pipeline(Tool):
         if self.summary is not None:
             self.summary.write_text(json.dumps(summary, indent=2) + "\n")
             Provenance().add_output_file(self.summary, role="Pipeline Summary", add_meta=False)
+        if self.failed is not None:
+            self._executor.remaining().write(self.failed)
+            Provenance().add_output_file(self.failed, role="Failed Events", add_meta=False)
 
 
 def _with_options_of_process(config: Config) -> Config:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from ..configuration.graph import Graph
 from ..errors import Failure, describe
+from ..event_selection import ALL_EVENTS, EventSelection
 from ..processes.fork_server_client import ForkServerClient
 
 __all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
@@ -37,6 +38,8 @@ class Executor(ABC):
         How much memory worker processes share, MB.
     fork_server : ForkServerClient, optional
         What forks worker processes, if it is started already.
+    only : EventSelection
+        Which events of the producer are worked on.
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class Executor(ABC):
         retries: int = DEFAULT_RETRIES,
         shared_memory_mb: int = DEFAULT_SHARED_MEMORY_MB,
         fork_server: ForkServerClient | None = None,
+        only: EventSelection = ALL_EVENTS,
     ) -> None:
         self.graph = graph
         self.log = log
@@ -66,6 +70,8 @@ class Executor(ABC):
         self._retries = retries
         self._shared_memory_mb = shared_memory_mb
         self._fork_server = fork_server
+        self._only = only
+        self._failed_events: set[int] = set()
         self._n_failed = 0
         self._lock = threading.Lock()
         self._interrupted = False
@@ -120,6 +126,9 @@ class Executor(ABC):
         """Take note of a message that failed, and say whether the run goes on without it."""
         with self._lock:
             self._n_failed += 1
+            event = getattr(error, "event", None)
+            if event is not None:
+                self._failed_events.add(event)
             too_many = self._max_errors is not None and self._n_failed > self._max_errors
             if self._skips and too_many:
                 error.add_note(
@@ -181,6 +190,18 @@ class Executor(ABC):
             ["busy" if k < counters["running"] else "idle" for k in range(self.workers(i))]
             for i, counters in enumerate(self.counters())
         ]
+
+    def remaining(self) -> EventSelection:
+        """The events that did not make it, when the run has ended."""
+        unfinished, onwards = self._unfinished()
+        is_complete = not self._errors and not self._interrupted
+        return self._only.remaining(
+            self._failed_events.union(unfinished), None if is_complete else onwards
+        )
+
+    @abstractmethod
+    def _unfinished(self) -> tuple[list[int], int]:
+        """The events of which something was left, and the first that was not sent."""
 
     @abstractmethod
     def events(self) -> dict[str, int]:

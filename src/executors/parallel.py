@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import functools
 import gc
+import itertools
 import os
 import threading
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from traitlets.config import Config
 from .._router import Router
 from ..configuration.graph import UNLIMITED, Graph, WorkerKind
 from ..errors import ConfigurationError, Failure, as_failure
+from ..event_selection import ALL_EVENTS, EventSelection
 from ..processes.child import WorkerSetup
 from ..processes.fork_server_client import ForkServerClient
 from ..processes.pickle_by_value import dump_by_value
@@ -81,6 +83,7 @@ class Parallel(Executor):
         self._last_counters: list[dict[str, Any]] | None = None
         self._router_thread: threading.Thread | None = None
         self._routed = threading.Event()
+        self._left: tuple[list[int], int] = ([], 0)
         self._is_broken = False
 
     def workers(self, index: int) -> int:
@@ -100,6 +103,9 @@ class Parallel(Executor):
 
     def events(self) -> dict[str, int]:
         return self._router.events()
+
+    def _unfinished(self) -> tuple[list[int], int]:
+        return self._left
 
     def _end_production(self) -> None:
         self._router.end_production()
@@ -222,6 +228,8 @@ class Parallel(Executor):
         """End at once; threads end after their jobs, and all is closed after the last one."""
         self._is_broken = True
         self._router.shut_down()
+        if self._router_thread is not None:
+            self._router_thread.join()
         if self._supervisor is not None:
             self._supervisor.abort()
         for _ in self._finish_calls():
@@ -344,6 +352,8 @@ class Parallel(Executor):
 
     def _send(self, channel: Channel, head: int, index: int) -> Send:
         """What a step sends with, through the channel of the first step of its chain."""
+        if self.graph.steps[index].role == "producer" and self._only != ALL_EVENTS:
+            return _only(self._only, channel)
         serialization = self.graph.steps[index].serialization
         if serialization == self.graph.steps[head].serialization:
             return channel.send
@@ -432,6 +442,7 @@ class Parallel(Executor):
         except BaseException as error:
             self._break_off(as_failure("the router cannot go on", error))
         finally:
+            self._left = self._router.unfinished()
             self._routed.set()
 
     def _on_error(self, error: Failure) -> None:
@@ -448,6 +459,19 @@ class Parallel(Executor):
                 self._last_counters = self.counters()
                 self._chain_counts.close()
                 self._memory.close()
+
+
+def _only(selection: EventSelection, channel: Channel) -> Send:
+    """What a producer sends with, of which only some events are worked on."""
+    numbers = itertools.count()
+
+    def send(target: int, message: Any) -> None:
+        if next(numbers) in selection:
+            channel.send(target, message)
+        else:
+            channel.leave_out()
+
+    return send
 
 
 def _check_room(n: int, descriptor: int) -> None:

@@ -39,6 +39,9 @@ class Sequential(Executor):
         ]
         self._chain_counts = ChainCounts(self.graph, [1 for _ in self.graph.steps])
         self._events = {"sent": 0, "finished": 0}
+        # The number of the event in hand, or of the last one.
+        self._event = -1
+        self._is_in_hand = False
         self._ending = False
         self._has_lost = False
 
@@ -50,6 +53,9 @@ class Sequential(Executor):
 
     def events(self) -> dict[str, int]:
         return dict(self._events)
+
+    def _unfinished(self) -> tuple[list[int], int]:
+        return [self._event] * self._is_in_hand, self._event + 1
 
     def _end_production(self) -> None:
         self._ending = True
@@ -107,7 +113,12 @@ class Sequential(Executor):
     def _produced(self, target: int, message: Any) -> None:
         if self._ending:
             raise RunEnded
+        if self._event + 1 not in self._only:
+            self._event += 1
+            return
         self._enqueue(0, target, message)
+        self._event += 1
+        self._is_in_hand = True
         counters = self._counters[0]
         counters["busy_s"] += time.monotonic() - self._resumed
         counters["done"] += 1
@@ -116,6 +127,7 @@ class Sequential(Executor):
         while self._queue:
             self._process(*self._queue.popleft())
         self._events["finished"] += not self._has_lost
+        self._is_in_hand = False
         self._resumed = time.monotonic()
 
     def _enqueue(self, sender: int, target: int, message: Any) -> None:
@@ -155,7 +167,7 @@ class Sequential(Executor):
 
     def _fail(self, step: Step, error: BaseException) -> None:
         step.runner.count_failure()
-        if self._may_skip(step.failure("run", error, self._events["sent"] - 1)):
+        if self._may_skip(step.failure("run", error, self._event)):
             self._has_lost = True
             return
         self._ending = True

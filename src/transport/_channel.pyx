@@ -363,6 +363,12 @@ cdef class Channel:
         # The first sign of life, for the counters.
         self.report_busy_time()
 
+    def leave_out(self):
+        """Send nothing of an event."""
+        if flag_is_up(&self.flags.producing_ended):
+            raise RunEnded
+        self.current_event += 1
+
     def send(self, int step, message):
         """Send a message to a step; waits, without the GIL, where there is no room.
 
