@@ -15,7 +15,10 @@
 
 #include "_libzmq.h"
 
-typedef struct {
+/* What comes from another process lies anywhere in the buffer that libzmq has read it into. */
+#define WIRE_UNALIGNED __attribute__((packed))
+
+typedef struct WIRE_UNALIGNED {
     uint8_t kind;
     uint8_t mark;    /* ACKNOWLEDGE: WIRE_FAILED, WIRE_SKIPPED. MESSAGE, JOB: what the object is */
     uint16_t step;   /* MESSAGE: the index of the step that it is for */
@@ -50,7 +53,7 @@ enum {
  * The sizes of its buffers, 8 bytes each, and the pickle follow, then the buffers, if they
  * are not in shared memory.
  */
-typedef struct {
+typedef struct WIRE_UNALIGNED {
     uint64_t block; /* of shared memory; 0 if its buffers follow */
     uint32_t n_buffers;
     uint32_t pickle_size;
