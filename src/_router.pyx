@@ -33,13 +33,14 @@ from _router_event_counts cimport (
     has_messages,
 )
 from _router_event_heap cimport pop_first_event, push_by_event
+from _frames cimport block_of
 from _libzmq cimport (
     ZMQ_DONTWAIT, ZMQ_IO_THREADS, ZMQ_MAX_SOCKETS, raise_zmq_error, zmq_close, zmq_ctx_new,
     zmq_ctx_set, zmq_ctx_shutdown, zmq_ctx_term, zmq_errno, zmq_msg_close, zmq_msg_copy,
     zmq_msg_init, zmq_msg_init_size, zmq_msg_recv, zmq_msg_send, zmq_msg_t,
 )
 from _router_message_queue cimport pop_front, push_back, push_front
-from _router_messages cimport DroppedMessages, block_of, drop_message, header_of, move_message
+from _router_messages cimport DroppedMessages, drop_message, header_of, move_message
 from _router_notices cimport (
     MESSAGE_GIVEN_UP, WORKER_CLEARED, WORKER_RETIRED, Notice, sched_yield, write_notice,
 )
@@ -224,7 +225,7 @@ cdef class Router:
             worker.fd = descriptor_of(worker.inbox)
             if worker.fd < 0:
                 raise_zmq_error()
-        except OSError:
+        except BaseException:
             close_pair(worker.outbox)
             close_pair(worker.inbox)
             close_pair(jobs)
@@ -421,9 +422,9 @@ cdef class Router:
                 spins = 0
                 if found < 0:
                     break
-        self.release_dropped()
         if found < 0:
-            raise_zmq_error()
+            self.fail()
+        self.release_dropped()
 
     def route_arrived(self):
         """Handle all that has arrived, without waiting for more.
@@ -436,10 +437,26 @@ cdef class Router:
         cdef int found = 1
         while found > 0:
             found = self.route()
-        self.release_dropped()
         if found < 0:
-            raise_zmq_error()
+            self.fail()
+        self.release_dropped()
         return self.n_gone == self.n_workers
+
+    cdef int fail(self) except -1:
+        """Raise the error of libzmq; what nobody will read is dropped."""
+        cdef zmq_msg_t message
+        cdef int w
+        try:
+            raise_zmq_error()
+        finally:
+            for w in range(self.n_workers):
+                if self.workers[w].inbox is NULL:
+                    continue
+                zmq_msg_init(&message)
+                while zmq_msg_recv(&message, self.workers[w].inbox, ZMQ_DONTWAIT) >= 0:
+                    drop_message(&message, &self.dropped)
+                    zmq_msg_init(&message)
+            self.release_dropped()
 
     cdef void release_dropped(self):
         while self.dropped.length:
@@ -615,9 +632,10 @@ cdef class Router:
                 self.events_sent += 1
                 self.next_event = header.value + 1
             self.in_flight += 1
-            if count_message(&self.living, header.value) < 0:
-                return -1
-            if self.n_ordered and self.come_before(header.step, header.value) < 0:
+            if count_message(&self.living, header.value) < 0 or (
+                self.n_ordered and self.come_before(header.step, header.value) < 0
+            ):
+                drop_message(message, &self.dropped)
                 return -1
             return self.accept(w, message)
         if header.kind == WIRE_ACKNOWLEDGE:
@@ -685,10 +703,11 @@ cdef class Router:
         return NULL
 
     cdef inline int enqueue(self, StepState *step, zmq_msg_t *message) noexcept nogil:
-        if step.ordered:
-            if push_by_event(&step.heap, message, False) < 0:
-                return -1
-        elif push_back(&step.queue, message) < 0:
+        if (
+            push_by_event(&step.heap, message, False) if step.ordered
+            else push_back(&step.queue, message)
+        ) < 0:
+            drop_message(message, &self.dropped)
             return -1
         step.queue_peak = max(step.queue_peak, n_waiting(step))
         return 0
@@ -840,10 +859,14 @@ cdef class Router:
 
     cdef inline int send(self, WorkerState *worker, zmq_msg_t *message) noexcept nogil:
         if zmq_msg_send(message, worker.outbox, ZMQ_DONTWAIT) < 0:
-            if worker.kept is NULL or zmq_errno() != EAGAIN:
+            if worker.kept is NULL:
+                drop_message(message, &self.dropped)
+                return -1
+            # Of a job there is a copy.
+            zmq_msg_close(message)
+            if zmq_errno() != EAGAIN:
                 return -1
             # It has died, which is about to be told.
-            zmq_msg_close(message)
         if worker.kept is not NULL:
             # A socket that sends may take in the signal that there is something to read.
             worker.is_signalled = False
@@ -884,7 +907,7 @@ cdef class Router:
         for i in range(worker.n_given, 0, -1):
             if self.take_back(worker, i - 1, i == in_hand, gives_up) < 0:
                 return -1
-        worker.n_given = worker.given_first = 0
+        worker.given_first = 0
         worker.n_acknowledged = worker.n_read = 0
         worker.is_signalled = False
         memset(worker.counts, 0, sizeof(wire_counts))
@@ -912,18 +935,24 @@ cdef class Router:
         cdef wire_header *header = header_of(message)
         cdef uint64_t event = header.value
         header.kind = WIRE_MESSAGE
+        worker.n_given -= 1
         step.received -= 1
         header.jobs += in_hand
         if not self.stopped and header.jobs <= self.retries and not (in_hand and gives_up):
-            if step.ordered:
-                return push_by_event(&step.heap, message, True)
-            return push_front(&step.queue, message)
+            if (
+                push_by_event(&step.heap, message, True) if step.ordered
+                else push_front(&step.queue, message)
+            ) < 0:
+                drop_message(message, &self.dropped)
+                return -1
+            return 0
         if not self.stopped:
             step.received += 1
             step.failed += 1
             if write_notice(
                 self.notice_pipe.write_end, MESSAGE_GIVEN_UP, <int> (worker - self.workers), event
             ) < 0:
+                drop_message(message, &self.dropped)
                 return -1
         drop_message(message, &self.dropped)
         self.in_flight -= 1

@@ -1,12 +1,12 @@
 """What is done with a message in hand: moved, looked into, dropped."""
 
-from cpython.ref cimport PyObject
-from libc.stdint cimport uint64_t
+from cpython.ref cimport Py_DECREF, PyObject
 from libc.stdlib cimport realloc
 
+from _frames cimport block_of
 from _libzmq cimport zmq_msg_close, zmq_msg_data, zmq_msg_init, zmq_msg_move, zmq_msg_t
 from _shared cimport shared_free, shared_memory
-from _wire cimport WIRE_JOB, WIRE_MESSAGE, WIRE_PACKED, wire_header, wire_packed
+from _wire cimport WIRE_JOB, WIRE_MESSAGE, WIRE_PACKED, wire_header
 
 
 cdef inline wire_header *header_of(zmq_msg_t *message) noexcept nogil:
@@ -16,11 +16,6 @@ cdef inline wire_header *header_of(zmq_msg_t *message) noexcept nogil:
 cdef inline void move_message(zmq_msg_t *target, zmq_msg_t *source) noexcept nogil:
     zmq_msg_init(target)
     zmq_msg_move(target, source)
-
-
-cdef inline uint64_t block_of(zmq_msg_t *message) noexcept nogil:
-    """The block of shared memory of a packed message; 0 if it has none."""
-    return (<wire_packed *> (header_of(message) + 1)).block
 
 
 # The objects of dropped messages, until somebody with the GIL lets go of them, and the
@@ -33,16 +28,19 @@ cdef struct DroppedMessages:
 
 
 cdef inline void keep_object(DroppedMessages *dropped, zmq_msg_t *message) noexcept nogil:
+    cdef PyObject *kept = (<PyObject **> (header_of(message) + 1))[0]
     cdef PyObject **grown
     cdef size_t capacity
     if dropped.length == dropped.capacity:
         capacity = 2 * dropped.capacity if dropped.capacity else 64
         grown = <PyObject **> realloc(dropped.objects, capacity * sizeof(PyObject *))
         if grown is NULL:
+            with gil:
+                Py_DECREF(<object> kept)
             return
         dropped.objects = grown
         dropped.capacity = capacity
-    dropped.objects[dropped.length] = (<PyObject **> (header_of(message) + 1))[0]
+    dropped.objects[dropped.length] = kept
     dropped.length += 1
 
 

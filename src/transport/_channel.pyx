@@ -14,16 +14,16 @@ from ._buffers import BufferPool
 
 from _batch cimport Batch, begin_batch, busy_time, is_due, limit_batch
 from _clock cimport now
-from _frames cimport init_acknowledgement, init_frame, init_message
+from _frames cimport block_of, init_acknowledgement, init_frame, init_message
 from _libzmq cimport (
     ETERM, ZMQ_DONTWAIT, ZMQ_SNDMORE, raise_zmq_error, zmq_errno, zmq_msg_close, zmq_msg_data,
-    zmq_msg_init, zmq_msg_recv, zmq_msg_send, zmq_msg_size, zmq_msg_t,
+    zmq_msg_init, zmq_msg_move, zmq_msg_recv, zmq_msg_send, zmq_msg_size, zmq_msg_t,
 )
 from _wire cimport (
     WIRE_COUNTS_SIZE, WIRE_FAILED, WIRE_FLAGS_SIZE, WIRE_GOODBYE, WIRE_JOB, WIRE_OBJECT,
     WIRE_PACKED, WIRE_PICKLE, WIRE_PICKLE_AND_BUFFERS, WIRE_READY, WIRE_SKIPPED, WIRE_STOP,
     WIRE_YIELDS, count_of, flag_is_up, send_soon, set_count, set_flag, soon_greater, start_of,
-    wire_counts, wire_flags, wire_header,
+    wire_counts, wire_flags, wire_header, wire_packed,
 )
 
 # What it does with a message, each in a file of its own, compiled into this module so that
@@ -229,8 +229,10 @@ cdef class Channel:
             zmq_msg_close(&message)
             return STOP
         set_count(&self.counts.begun, self.counts.begun + 1)
-        payload = take_payload(&message)
-        zmq_msg_close(&message)
+        try:
+            payload = take_payload(&message)
+        finally:
+            zmq_msg_close(&message)
         if mark == WIRE_OBJECT:
             return payload
         if mark == WIRE_PICKLE:
@@ -254,10 +256,11 @@ cdef class Channel:
 
     cdef int drop_payload(self, zmq_msg_t *message) except -1:
         cdef wire_header *header = <wire_header *> zmq_msg_data(message)
-        payload = take_payload(message)
+        if header.mark != WIRE_PACKED:
+            take_payload(message)
+        elif not self.is_process:
+            self.packer.drop(block_of(message))
         # Of a process's jobs the router keeps copies.
-        if header.mark == WIRE_PACKED and not self.is_process:
-            self.packer.drop(payload)
         return 0
 
     def acknowledge(self, bint failed=False, bint skipped=False):
@@ -303,16 +306,14 @@ cdef class Channel:
         return 0
 
     cdef int flush_acknowledgement(self, uint64_t time, int mark=0) except -1:
-        cdef zmq_msg_t frame
         cdef zmq_msg_t last
         if self.batch.n_ended == 0 and not mark:
             return 0
         self.close_batch(&last, time, mark)
         if self.is_process:
             self.held_back.note_flush()
-            for step, event, packed in self.held_back.take_complete():
-                self.fill(&frame, step, event, packed)
-                self.send_frame(&frame, ZMQ_SNDMORE)
+            for held in self.held_back.take_complete():
+                self.send_frame(&(<HeldMessage> held).frame, ZMQ_SNDMORE)
         return self.send_frame(&last)
 
     cdef int close_batch(self, zmq_msg_t *frame, uint64_t time, int mark) except -1:
@@ -337,8 +338,8 @@ cdef class Channel:
         if not self.is_process:
             return
         with self.lock:
-            for _, _, packed in self.held_back.take_incomplete():
-                self.packer.drop(packed)
+            for held in self.held_back.take_incomplete():
+                self.packer.drop(block_of(&(<HeldMessage> held).frame))
 
     def ready(self):
         """Tell the router that jobs can come, from a process."""
@@ -428,9 +429,10 @@ cdef class Channel:
     cdef int send_payload(self, int step, int mark, payload) except -1:
         cdef PyObject *reference = <PyObject *> payload
         cdef zmq_msg_t frame
-        self.current_event += self.is_producer
-        if init_message(&frame, step, mark, self.current_event, &reference, sizeof(reference)) < 0:
+        cdef uint64_t event = self.current_event + self.is_producer
+        if init_message(&frame, step, mark, event, &reference, sizeof(reference)) < 0:
             raise_zmq_error()
+        self.current_event = event
         Py_INCREF(payload)
         try:
             self.send_frame(&frame)
@@ -441,24 +443,25 @@ cdef class Channel:
 
     cdef int send_packed(self, int step, message) except -1:
         cdef zmq_msg_t frame
+        cdef uint64_t event = self.current_event + self.is_producer
+        cdef HeldMessage held = HeldMessage() if self.is_process else None
         pickled = self.large_buffers.pickled(message)
-        packed = self.packer.pack(pickled, self.large_buffers.take() or [])
-        if self.is_process:
-            with self.lock:
-                self.held_back.messages.append((step, self.current_event, packed))
-            return 0
-        self.current_event += self.is_producer
-        self.fill(&frame, step, self.current_event, packed)
+        cdef bytes packed = self.packer.pack(pickled, self.large_buffers.take() or [])
+        cdef wire_packed *head = <wire_packed *> PyBytes_AS_STRING(packed)
         try:
-            return self.send_frame(&frame)
+            if init_message(
+                &frame, step, WIRE_PACKED, event, head, PyBytes_GET_SIZE(packed)
+            ) < 0:
+                raise_zmq_error()
+            self.current_event = event
+            if not self.is_process:
+                return self.send_frame(&frame)
+            zmq_msg_move(&held.frame, &frame)
+            with self.lock:
+                self.held_back.messages.append(held)
         except BaseException:
-            self.packer.drop(packed)
+            self.packer.drop(head.block)
             raise
-
-    cdef int fill(self, zmq_msg_t *frame, int step, uint64_t event, bytes packed) except -1:
-        cdef const char *content = PyBytes_AS_STRING(packed)
-        if init_message(frame, step, WIRE_PACKED, event, content, PyBytes_GET_SIZE(packed)) < 0:
-            raise_zmq_error()
         return 0
 
     cdef int report_busy_time(self) except -1:

@@ -1,10 +1,10 @@
-"""What is sent to the router: frames that begin with a header."""
+"""Frames that begin with a header: how what is sent to the router is made."""
 
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from _libzmq cimport zmq_msg_data, zmq_msg_init_size, zmq_msg_t
-from _wire cimport WIRE_ACKNOWLEDGE, WIRE_MESSAGE, wire_header
+from _wire cimport WIRE_ACKNOWLEDGE, WIRE_MESSAGE, wire_header, wire_packed
 
 
 cdef inline wire_header *init_frame(zmq_msg_t *frame, int kind, size_t size) noexcept nogil:
@@ -43,3 +43,9 @@ cdef inline int init_acknowledgement(
     header.jobs = n_jobs
     header.value = busy_time
     return 0
+
+
+cdef inline uint64_t block_of(zmq_msg_t *frame) noexcept nogil:
+    """The block of shared memory of a packed message; 0 if it has none."""
+    cdef wire_header *header = <wire_header *> zmq_msg_data(frame)
+    return (<wire_packed *> (header + 1)).block

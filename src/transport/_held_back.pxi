@@ -13,6 +13,20 @@ cdef enum:
 
 
 @cython.final
+@cython.freelist(64)
+cdef class HeldMessage:
+    """A frame that is ready to be sent, so that nothing can be in the way of sending it."""
+
+    cdef zmq_msg_t frame
+
+    def __cinit__(self):
+        zmq_msg_init(&self.frame)
+
+    def __dealloc__(self):
+        zmq_msg_close(&self.frame)
+
+
+@cython.final
 cdef class HeldBack:
     """What the jobs have sent that are not acknowledged yet.
 

@@ -82,24 +82,21 @@ cdef class Packer:
         cdef char *to
         if length > UINT32_MAX:
             raise OverflowError(f"a pickle of {length} bytes is too large for a message")
-        head.block = 0
-        head.n_buffers = n
-        head.pickle_size = length
-        if n:
-            for raw in buffers:
-                total += <uint64_t> raw.nbytes
-            head.block = self.put(buffers, total)
         packed = PyBytes_FromStringAndSize(
             NULL, sizeof(wire_packed) + n * sizeof(uint64_t) + length
         )
-        to = PyBytes_AS_STRING(packed)
-        memcpy(to, &head, sizeof(wire_packed))
-        to += sizeof(wire_packed)
+        to = PyBytes_AS_STRING(packed) + sizeof(wire_packed)
         for raw in buffers:
             size = raw.nbytes
+            total += size
             memcpy(to, &size, sizeof(uint64_t))
             to += sizeof(uint64_t)
         memcpy(to, PyBytes_AS_STRING(pickled), length)
+        # Last, because a block that is not sent has to be freed.
+        head.block = self.put(buffers, total) if n else 0
+        head.n_buffers = n
+        head.pickle_size = length
+        memcpy(PyBytes_AS_STRING(packed), &head, sizeof(wire_packed))
         if n and head.block == 0:
             return b"".join([packed, *buffers])
         return packed
@@ -137,9 +134,11 @@ cdef class Packer:
             memcpy(&size, at + sizeof(wire_packed) + i * sizeof(uint64_t), sizeof(uint64_t))
             sizes.append(size)
         if head.block:
-            buffers = self.memory.get(head.block, sizes, self.holder)
-            if not self.keeps:
-                self.memory.free(head.block)
+            try:
+                buffers = self.memory.get(head.block, sizes, self.holder)
+            finally:
+                if not self.keeps:
+                    self.memory.free(head.block)
             return loads(pickled, buffers=buffers)
         begin += head.pickle_size
         buffers = []
@@ -148,12 +147,10 @@ cdef class Packer:
             begin += size
         return loads(pickled, buffers=buffers)
 
-    cpdef drop(self, bytes packed):
+    cpdef drop(self, uint64_t block):
         """Give back what a message takes that will not be sent, or not be unpacked."""
-        cdef wire_packed head
-        memcpy(&head, PyBytes_AS_STRING(packed), sizeof(wire_packed))
-        if head.block:
-            self.memory.free(head.block)
+        if block:
+            self.memory.free(block)
 
     cdef uint64_t put(self, list buffers, uint64_t size) except? 0:
         """The block that the buffers are in, 0 if there is no room for them."""

@@ -391,9 +391,9 @@ cdef class SharedMemory:
         cdef uint64_t size
         if getpid() != self.mapping.process:
             raise RuntimeError("this process has to attach to the memory first")
+        received = Received.__new__(Received)
         if shared_hold(shared, block, holder) < 0:
             raise ValueError(f"block {block} is of no message to be received")
-        received = Received.__new__(Received)
         received.mapping = self.mapping
         received.block = block
         received.size = shared_pages(shared, block) * <uint64_t> shared.page_size
