@@ -19,7 +19,7 @@ What it keeps its messages and workers in stands in the ``.pxd`` files beside it
 cimport cython
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport UINT16_MAX, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -150,6 +150,8 @@ cdef class Router:
         self.directory_name = self.directory
         self.retries = retries
         self.n_steps = len(steps)
+        if self.n_steps > UINT16_MAX + 1:
+            raise ValueError(f"{self.n_steps} steps are too many: a header can name 65536")
         self.steps = <StepState *> calloc(self.n_steps, sizeof(StepState))
         if self.steps is NULL:
             raise MemoryError

@@ -1,6 +1,7 @@
 """The steps of a pipeline and who sends to whom: all that executors know of a configuration."""
 
 import dataclasses
+import functools
 from typing import Literal
 
 from traitlets.config import Config
@@ -94,17 +95,27 @@ class Graph:
         ValueError
             If there is no such step, with the nearest name.
         """
-        for i, step in enumerate(self.steps):
-            if step.name == name:
-                return i
-        raise ValueError(
-            f"there is no step {name!r}{did_you_mean(name, (step.name for step in self.steps))}"
-        )
+        index = self._indices.get(name)
+        if index is None:
+            raise ValueError(f"there is no step {name!r}{did_you_mean(name, self._indices)}")
+        return index
+
+    @functools.cached_property
+    def _indices(self) -> dict[str, int]:
+        return {step.name: i for i, step in enumerate(self.steps)}
+
+    @functools.cached_property
+    def _first_senders(self) -> dict[str, int]:
+        """By the name of a step, the first one that sends to it."""
+        senders: dict[str, int] = {}
+        for i, spec in enumerate(self.steps):
+            for name in spec.next_steps:
+                senders.setdefault(name, i)
+        return senders
 
     def step_before(self, index: int) -> int:
         """The one step that a chained step comes after."""
-        name = self.steps[index].name
-        return next(i for i, spec in enumerate(self.steps) if name in spec.next_steps)
+        return self._first_senders[self.steps[index].name]
 
     def head_of(self, index: int) -> int:
         """The step in whose workers a step runs: the first of its chain, or itself."""
@@ -133,18 +144,20 @@ class Graph:
         https://doi.org/10.1007/BF00268499).
         """
         left: list[int] = []
-        seen: set[int] = set()
-
-        def visit(i: int) -> None:
-            seen.add(i)
-            # The last next step first, so that the first one ends up before it.
-            for name in reversed(self.steps[i].next_steps):
+        seen = {0}
+        # The last next step first, so that the first one ends up before it.
+        path = [(0, reversed(self.steps[0].next_steps))]
+        while path:
+            i, rest = path[-1]
+            for name in rest:
                 j = self.index(name)
                 if j not in seen:
-                    visit(j)
-            left.append(i)
-
-        visit(0)
+                    seen.add(j)
+                    path.append((j, reversed(self.steps[j].next_steps)))
+                    break
+            else:
+                left.append(i)
+                path.pop()
         ranks = [0] * len(self.steps)
         for rank, i in enumerate(reversed(left)):
             ranks[i] = rank

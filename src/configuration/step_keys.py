@@ -11,6 +11,9 @@ __all__ = ["RESERVED_NAMES", "SERIALIZATIONS", "describe_value", "mistakes_in_ke
 WORKER_KINDS: tuple[WorkerKind, ...] = ("threads", "processes")
 SERIALIZATIONS: tuple[Serialization, ...] = ("pickle", "none")
 MOST_PREFETCH = 10_000
+MOST_WORKERS = 10_000
+# More is no limit.
+HIGHEST_LIMIT = 1_000_000_000
 
 STEP_KEYS = (
     *("name", "class", "module", "next_steps"),
@@ -73,7 +76,11 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_limit(value: Any) -> bool:
-    return _is_count(value) or (_is_int(value) and value == UNLIMITED)
+    return (_is_count(value) and value <= HIGHEST_LIMIT) or (_is_int(value) and value == UNLIMITED)
+
+
+def _is_number_of_workers(value: Any) -> bool:
+    return _is_count(value) and value <= MOST_WORKERS
 
 
 def _is_prefetch(value: Any) -> bool:
@@ -92,13 +99,16 @@ def _one_of(names: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value in names, f"one of {', '.join(map(repr, names))}"
 
 
-COUNT = (_is_count, "a whole number from 1")
+NUMBER_OF_WORKERS = (_is_number_of_workers, f"a whole number from 1 to {MOST_WORKERS}")
 TRUE_OR_FALSE = (_is_bool, "true or false")
 # What a value must be: the check, and how it is said. The other keys are names of something.
-NUMBERS_OF_WORKERS = {"nb_thread": COUNT, "nb_process": COUNT}
+NUMBERS_OF_WORKERS = {"nb_thread": NUMBER_OF_WORKERS, "nb_process": NUMBER_OF_WORKERS}
 VALUES = {
     "executor": _one_of(WORKER_KINDS),
-    "queue_limit": (_is_limit, f"a whole number from 1, or {UNLIMITED} for no limit"),
+    "queue_limit": (
+        _is_limit,
+        f"a whole number from 1 to {HIGHEST_LIMIT}, or {UNLIMITED} for no limit",
+    ),
     "prefetch": (_is_prefetch, f"a whole number from 1 to {MOST_PREFETCH}"),
     "serialization": _one_of(SERIALIZATIONS),
     "ordered": TRUE_OR_FALSE,

@@ -81,7 +81,10 @@ cdef class Packer:
         cdef Py_ssize_t n = len(buffers)
         cdef char *to
         if length > UINT32_MAX:
-            raise OverflowError(f"a pickle of {length} bytes is too large for a message")
+            raise OverflowError(
+                f"a pickle of {length} bytes is too large for a message, which takes less than "
+                "4 GB besides its NumPy arrays"
+            )
         packed = PyBytes_FromStringAndSize(
             NULL, sizeof(wire_packed) + n * sizeof(uint64_t) + length
         )

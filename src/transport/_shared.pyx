@@ -13,7 +13,7 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
-from libc.errno cimport errno
+from libc.errno cimport EFBIG, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -260,7 +260,7 @@ cdef class SharedMemory:
         )
         n_pages = n_first + sum(pages)
         if n_pages >= 1 << 32:
-            raise ValueError(f"{n_pages * page_size} bytes are too much")
+            raise OSError(EFBIG, os.strerror(EFBIG))
         self.fd = anonymous_file(n_pages * page_size)
         self.mapping = Mapping(self.fd, n_pages * page_size, False)
         shared = self.mapping.shared

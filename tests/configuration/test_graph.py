@@ -169,7 +169,17 @@ MISTAKES = [
         r"no module .*did you mean 'ctapipe.pipeline.algorithms.fake_process'",
     ),
     ((*FIRST, "nb_threads"), 2, r"step 'CLEAN': unknown key 'nb_threads' \(did you mean 'nb_thr"),
-    ((*FIRST, "nb_thread"), 0, r"step 'CLEAN': 'nb_thread' must be a whole number from 1, not 0"),
+    ((*FIRST, "nb_thread"), 0, r"step 'CLEAN': 'nb_thread' must be a whole number from 1 .* not 0"),
+    (
+        (*FIRST, "nb_process"),
+        10**9,
+        r"'nb_process' must be .* from 1 to 10000, not 1",
+    ),
+    (
+        (*FIRST, "queue_limit"),
+        1 << 63,
+        r"'queue_limit' must be .* from 1 to 1000000000, or",
+    ),
     ((*FIRST, "nb_thread"), "2", r"step 'CLEAN': 'nb_thread' must be .* not '2'"),
     ((*FIRST, "nb_thread"), True, r"step 'CLEAN': 'nb_thread' must be .* not True"),
     ((*FIRST, "queue_limit"), 0, r"step 'CLEAN': 'queue_limit' must be .*or -1 .* not 0"),
