@@ -17,7 +17,7 @@ from traitlets.config import Application, Config, Configurable
 from .command_line import files_and_executor, take_step_options, unknown_options
 from .configuration.files import importable_from, read_configuration
 from .configuration.reader import configured_classes, read_graph
-from .configuration.step_keys import SERIALIZATIONS
+from .configuration.step_keys import HIGHEST_LIMIT, SERIALIZATIONS
 from .configuration.unchecked import pipeline_section
 from .errors import ConfigurationError, RunError, StepError, describe
 from .event_selection import ALL_EVENTS, EventSelection
@@ -104,6 +104,7 @@ class Pipeline(Tool):
         default_value=None,
         allow_none=True,
         min=1,
+        max=HIGHEST_LIMIT,
         help="After how many jobs another worker process takes the place of one, for steps that "
         "take more and more memory. A stage can have its own 'max_jobs_per_worker'.",
     ).tag(config=True)

@@ -68,7 +68,7 @@ def test_two_hundred_worker_processes():
 
 def test_more_steps_than_a_header_can_name():
     with pytest.raises(ValueError, match="65537 steps are too many"):
-        Router([(-1, rank, 0, None) for rank in range(65537)])
+        Router([(-1, rank, 0, None, 0) for rank in range(65537)])
 
 
 def test_more_shared_memory_than_there_can_be():

@@ -6,7 +6,13 @@ from typing import Any
 from .graph import UNLIMITED, Role, Serialization, WorkerKind
 from .suggestions import did_you_mean
 
-__all__ = ["RESERVED_NAMES", "SERIALIZATIONS", "describe_value", "mistakes_in_keys"]
+__all__ = [
+    "HIGHEST_LIMIT",
+    "RESERVED_NAMES",
+    "SERIALIZATIONS",
+    "describe_value",
+    "mistakes_in_keys",
+]
 
 WORKER_KINDS: tuple[WorkerKind, ...] = ("threads", "processes")
 SERIALIZATIONS: tuple[Serialization, ...] = ("pickle", "none")
@@ -75,8 +81,12 @@ def _is_count(value: Any) -> bool:
     return _is_int(value) and value >= 1
 
 
+def _is_limited_count(value: Any) -> bool:
+    return _is_count(value) and value <= HIGHEST_LIMIT
+
+
 def _is_limit(value: Any) -> bool:
-    return (_is_count(value) and value <= HIGHEST_LIMIT) or (_is_int(value) and value == UNLIMITED)
+    return _is_limited_count(value) or (_is_int(value) and value == UNLIMITED)
 
 
 def _is_number_of_workers(value: Any) -> bool:
@@ -114,7 +124,7 @@ VALUES = {
     "ordered": TRUE_OR_FALSE,
     "chained": TRUE_OR_FALSE,
     "job_timeout": (_is_time, "a time above 0, in seconds"),
-    "max_jobs_per_worker": COUNT,
+    "max_jobs_per_worker": (_is_limited_count, f"a whole number from 1 to {HIGHEST_LIMIT}"),
 }
 
 

@@ -100,7 +100,11 @@ def move_messages(memory, directory, ordered):
     """All to a worker process, which dies and is replaced, and to the consumer."""
     with contextlib.ExitStack() as stack:
         router = Router(
-            [(-1, 0, 0, None), (-1, 1, PREFETCH, [] if ordered else None), (-1, 2, 1, None)],
+            [
+                (-1, 0, 0, None, 0),
+                (-1, 1, PREFETCH, [] if ordered else None, 0),
+                (-1, 2, 1, None, 0),
+            ],
             segment=memory.segment,
             flags=LAYOUT.flags(memory),
             directory=directory,

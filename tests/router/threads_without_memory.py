@@ -51,7 +51,9 @@ def move_messages(ordered, discards):
     """All that the producer sends, unless that is discarded, to the consumer."""
     received = []
     with contextlib.ExitStack() as stack:
-        router = Router([(-1, 0, 0, None), (-1, 1, 0, None), (-1, 2, 1, [1] if ordered else None)])
+        router = Router(
+            [(-1, 0, 0, None, 0), (-1, 1, 0, None, 0), (-1, 2, 1, [1] if ordered else None, 0)]
+        )
         stack.callback(router.close)
         channels = []
         for step in (0, *[1] * N_WORKERS, 2):
