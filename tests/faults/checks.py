@@ -1,0 +1,172 @@
+"""What has to hold after a trial."""
+
+from collections import Counter
+
+__all__ = ["failures"]
+
+STATES = {0: "finished", 1: "failed", 130: "interrupted"}
+# Nobody ought to see this, whatever happens.
+UNSEEMLY = (
+    "Fatal Python error",
+    "Assertion failed",
+    "Exception in thread",
+    "Exception ignored",
+    "Bad file descriptor (src/",
+    "Too many open files (src/",
+    "Resource temporarily unavailable (src/",
+)
+
+
+def failures(trial, evidence):
+    """What does not hold, a line for each."""
+    outcome = trial.fault.outcome(trial)
+    if evidence.is_hung:
+        return [f"has not ended after {evidence.seconds:.0f} s"]
+    found = []
+    codes = outcome.codes
+    if trial.fault.blow and trial.fault.blow.when == "any":
+        if evidence.n_before is None:
+            codes = {0}
+        elif came_before_or_after(evidence):
+            codes = codes | outcome.before_and_after
+    if evidence.code not in codes:
+        found.append(f"exit code {evidence.code}, expected {', '.join(map(str, sorted(codes)))}")
+    if evidence.companion_code:
+        found.append(f"the other run has ended with {evidence.companion_code}")
+    found += left_over(trial, evidence, outcome)
+    found += wrong_summary(trial, evidence)
+    found += wrong_finishes(trial, evidence, outcome)
+    found += wrong_events(trial, evidence)
+    found += unseemly(trial, evidence)
+    return found
+
+
+def came_before_or_after(evidence):
+    """Whether the signal came when the run had not begun, or was over."""
+    before = evidence.records[: evidence.n_before]
+    after = evidence.records[: evidence.n_after]
+    has_begun = any(record.what == "create/end" for record in before)
+    return not has_begun or any(
+        record.step == "CONSUMER" and record.what == "finish/end" for record in after
+    )
+
+
+def left_over(trial, evidence, outcome):
+    found = [f"left: {process}" for process in evidence.processes]
+    if not outcome.leaves_files:
+        found += [f"left: {file}" for file in evidence.files]
+    found += [f"not removed by the next run: {file}" for file in evidence.files_after_next]
+    found += [f"left: /dev/shm/{name}" for name in evidence.shared_memory]
+    was_aborted = outcome.finishes == "once"
+    if evidence.after is not None and not was_aborted:
+        allowed = {"starts_a_thread": 1, "starts_a_daemon_thread": 1}.get(trial.fault.act, 0)
+        threads = [name for name in evidence.after["threads"] if "(sleep)" not in name]
+        if threads and not trial.fault.act.startswith("leaves_"):
+            found.append(f"threads left: {', '.join(threads)}")
+        if len(evidence.after["threads"]) - len(threads) > allowed:
+            found.append("threads left")
+        if not trial.fault.act:
+            found += [f"descriptor left: {target}" for target in evidence.after["descriptors"]]
+    return found
+
+
+def wrong_summary(trial, evidence):
+    state = STATES.get(evidence.code)
+    if state is None or trial.fault.around == "two_runs_in_threads":
+        return []
+    if evidence.summary is None:
+        has_begun = any(record.what == "init/begin" for record in evidence.records)
+        is_hindered = trial.fault.around in ("small_files_only", "few_descriptors")
+        if has_begun and not is_hindered:
+            return ["no summary"]
+        return []
+    if evidence.summary["state"] != state:
+        return [f"exit code {evidence.code}, but the state is {evidence.summary['state']}"]
+    return []
+
+
+def wrong_finishes(trial, evidence, outcome):
+    if trial.fault.around == "few_descriptors":
+        # Who has no descriptor cannot write down what it does.
+        return []
+    inits, finishes = Counter(), Counter()
+    for record in evidence.records:
+        key = (record.pid, record.step, record.instance)
+        inits[key] += record.what == "init/begin"
+        finishes[key] += record.what == "finish/begin"
+    found = [
+        f"{n} calls of finish of {step} ({instance})"
+        for (_, step, instance), n in finishes.items()
+        if n > 1
+    ]
+    if outcome.finishes == "once" or evidence.code in (-1, -2, -15):
+        return found
+    if trial.fault.blow and came_before_or_after(evidence) and evidence.code == 130:
+        return found
+    ended = set()
+    if outcome.finishes == "living":
+        ended = {record.pid for record in evidence.records if record.what == "act"}
+        ended |= {record.number for record in evidence.records if record.what == "kills"}
+        ended |= set(evidence.hit)
+        if is_fork_server_hit(trial):
+            # All workers are killed then.
+            ended |= {pid for pid, _, _ in inits if pid != evidence.main}
+        if trial.fault.act == "sends_what_kills_its_receiver":
+            ended |= {pid for pid, _, _ in inits if pid != evidence.main}
+    found += [
+        f"finish of {key[1]} ({key[2]}) was not called, after init"
+        for key, n in inits.items()
+        if n and not finishes[key] and key[0] not in ended
+    ]
+    return found
+
+
+def is_fork_server_hit(trial):
+    blow = trial.fault.blow
+    return trial.fault.act == "kills_the_fork_server" or (blow and blow.target == "server")
+
+
+def wrong_events(trial, evidence):
+    found = [
+        f"event {record.number} arrived otherwise than it was sent"
+        for record in evidence.records
+        if record.what == "wrong"
+    ]
+    n_runs = 2 if trial.fault.around == "two_runs_in_threads" else 1
+    consumed = Counter(
+        record.number
+        for record in evidence.records
+        if record.step == "CONSUMER" and record.what == "run/end"
+    )
+    twice = sorted(event for event, n in consumed.items() if n > n_runs)
+    if twice:
+        found.append(f"consumed more than once: events {twice[:10]}")
+    if n_runs == 2 or evidence.summary is None or evidence.code not in (0, 130):
+        return found
+    if came_before_or_after(evidence) if trial.fault.blow else False:
+        return found
+    if trial.fault.blow and trial.fault.outcome.__name__.startswith("aborted"):
+        return found
+    sent = evidence.summary["events"]["sent"]
+    finished = evidence.summary["events"]["finished"]
+    failed = sum(step["failed"] for step in evidence.summary["steps"])
+    if evidence.code == 0 and sent != trial.events:
+        found.append(f"{sent} events sent of {trial.events}")
+    if sent != finished + failed:
+        found.append(f"{sent} events sent, {finished} finished, {failed} failed")
+    if len(consumed) != finished:
+        found.append(f"{len(consumed)} events consumed, {finished} finished")
+    missing = len(set(range(sent)) - set(consumed))
+    if missing > failed:
+        found.append(f"{missing} of {sent} events did not arrive, {failed} failed")
+    return found
+
+
+def unseemly(trial, evidence):
+    if trial.fault.outcome.__qualname__.startswith("dies.") and evidence.code < 0:
+        return []
+    return [
+        f"stderr: {line[:300]}"
+        for line in evidence.stderr.splitlines()
+        if any(text in line for text in UNSEEMLY)
+    ][:5]
