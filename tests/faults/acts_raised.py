@@ -116,7 +116,7 @@ def recurses(step, message):
 
 def recurses_in_c(step, message):
     nested = []
-    for _ in range(10_000_000):
+    for _ in range(1_000_000):
         nested = [nested]
     try:
         repr(nested)

@@ -20,7 +20,7 @@ class Blows:
     Attributes
     ----------
     n_before, n_after : int or None
-        How many records there were when the first was sent, and after it; None before.
+        How many records there were before the first, and after the last so far; None before.
     hit : list of int
         The processes that were sent one.
     """
@@ -65,8 +65,7 @@ class Blows:
             else:
                 self.hit.append(self._target)
                 os.kill(self._target, number)
-        if self.n_after is None:
-            self.n_after = len(read_records())
+        self.n_after = len(read_records())
         self._next_at = time.monotonic() + self._blow.gap_s
 
     def resume(self):

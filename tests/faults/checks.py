@@ -37,7 +37,8 @@ def failures(trial, evidence):
     found += wrong_summary(trial, evidence)
     found += wrong_finishes(trial, evidence, outcome)
     found += wrong_events(trial, evidence)
-    found += unseemly(trial, evidence)
+    if not outcome.crashes:
+        found += unseemly(evidence)
     return found
 
 
@@ -65,14 +66,15 @@ def left_over(trial, evidence, outcome):
             found.append(f"threads left: {', '.join(threads)}")
         if len(evidence.after["threads"]) - len(threads) > allowed:
             found.append("threads left")
-        if not trial.fault.act:
+        if not trial.fault.act and trial.fault.around != "log_full":
             found += [f"descriptor left: {target}" for target in evidence.after["descriptors"]]
     return found
 
 
 def wrong_summary(trial, evidence):
     state = STATES.get(evidence.code)
-    if state is None or trial.fault.around == "two_runs_in_threads":
+    has_none = trial.fault.around == "two_runs_in_threads" or evidence.code in exits(trial)
+    if state is None or has_none:
         return []
     if evidence.summary is None:
         has_begun = any(record.what == "init/begin" for record in evidence.records)
@@ -83,6 +85,12 @@ def wrong_summary(trial, evidence):
     if evidence.summary["state"] != state:
         return [f"exit code {evidence.code}, but the state is {evidence.summary['state']}"]
     return []
+
+
+def exits(trial):
+    """The codes with which the main process ends by ``os._exit``."""
+    ends_by_itself = trial.fault.act == "exits_with_0" and not trial.acts_in_process
+    return {0} if ends_by_itself else set()
 
 
 def wrong_finishes(trial, evidence, outcome):
@@ -162,9 +170,7 @@ def wrong_events(trial, evidence):
     return found
 
 
-def unseemly(trial, evidence):
-    if trial.fault.outcome.__qualname__.startswith("dies.") and evidence.code < 0:
-        return []
+def unseemly(evidence):
     return [
         f"stderr: {line[:300]}"
         for line in evidence.stderr.splitlines()

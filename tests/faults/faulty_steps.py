@@ -1,5 +1,6 @@
 """The steps of a trial: they write down each call, and do what the trial says at its moment."""
 
+import contextlib
 import itertools
 import os
 import time
@@ -147,6 +148,5 @@ class Consumer(FaultyStep):
             super().finish()
         finally:
             file = getattr(self, "file", None)
-            print(end="", file=file, flush=True)
-            if file is not None:
-                file.close()
+            with file or contextlib.nullcontext():
+                print(end="", file=file, flush=True)

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 __all__ = ["Outcome"]
 
-INTERRUPTS = {-1, -2, -15}
+# By a signal that comes before the run, or after it; and in the first lines of ctapipe's Tool.run,
+# which does not survive one there.
+INTERRUPTS = {-1, -2, -15, 1}
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Outcome:
         Whether what a step has started may outlive the run.
     leaves_files : bool
         Whether the next run has to clean up.
+    crashes : bool
+        Whether a process may say that it crashes.
     """
 
     codes: frozenset
@@ -33,6 +37,7 @@ class Outcome:
     before_and_after: frozenset = frozenset()
     lasts: bool = False
     leaves_files: bool = False
+    crashes: bool = False
 
 
 def codes(*numbers, **options):
@@ -68,8 +73,11 @@ def fails(trial):
 
 
 def fails_or_interrupts(trial):
-    """In one thread, a KeyboardInterrupt is the user's."""
-    return codes(130) if trial.executor == "sequential" else fails(trial)
+    """In the main thread, a KeyboardInterrupt is the user's."""
+    in_main_thread = trial.executor == "sequential" or trial.act.call == "create"
+    if in_main_thread and not trial.acts_in_process:
+        return codes(130)
+    return fails(trial)
 
 
 def fails_as_configuration(trial):
@@ -127,7 +135,7 @@ def main_dies(code):
 
 def dies_or_fails(trial):
     """A worker process dies, or can no longer work, now or later."""
-    return codes(0, 1, finishes="living")
+    return codes(0, 1, finishes="living", crashes=True)
 
 
 def loses_fork_server(trial):
@@ -137,7 +145,7 @@ def loses_fork_server(trial):
 
 def fork_server_dies(trial):
     """Killed at any time."""
-    return codes(1, finishes="living", before_and_after=frozenset({0, 1, 2}))
+    return codes(1, finishes="living", before_and_after=frozenset({0, 1, 2}), crashes=True)
 
 
 def sibling_dies(trial):
@@ -147,7 +155,7 @@ def sibling_dies(trial):
 
 def worker_dies(trial):
     """A worker is killed at any time; in `init` or `finish` the run fails."""
-    return codes(0, 1, finishes="living")
+    return codes(0, 1, finishes="living", crashes=True)
 
 
 def interrupted(trial):
@@ -172,4 +180,4 @@ def out_of_time(trial):
 
 def output_fails(trial):
     """The consumer cannot write."""
-    return codes(0 if trial.skips_all else 1)
+    return codes(0, 1) if trial.skips_all else codes(1)

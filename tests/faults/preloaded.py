@@ -1,9 +1,13 @@
 """A fork server that has imported everything already: most trials need no new Python."""
 
+import contextlib
 import os
 import runpy
 import subprocess
 import sys
+import time
+
+from records import STACKS
 
 from ctapipe.pipeline.processes import fork_server_client
 
@@ -34,12 +38,13 @@ class ForkedPython:
             os.dup2(null, 0)
             os.close(null)
         for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) not in kept and not is_stacks(name):
-                os.close(int(name)) if os.path.exists(f"/proc/self/fd/{name}") else None
+            with contextlib.suppress(OSError):
+                if int(name) not in kept and not lives_on(name):
+                    os.close(int(name))
         if env is not None:
             os.environ.clear()
             os.environ.update(env)
-        sys.argv = [arguments[0], *arguments[1:]]
+        sys.argv[:] = arguments
         runpy.run_module(arguments[0], run_name="__main__")
 
     def poll(self):
@@ -50,11 +55,11 @@ class ForkedPython:
         return self.returncode
 
     def wait(self, timeout=None):
-        if self.returncode is None:
-            if timeout is not None:
-                return subprocess.Popen.wait(self, timeout)
-            _, status = os.waitpid(self.pid, 0)
-            self.returncode = os.waitstatus_to_exitcode(status)
+        deadline = time.monotonic() + (1e9 if timeout is None else timeout)
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a fork", timeout)
+            time.sleep(0.001)
         return self.returncode
 
     def send_signal(self, number):
@@ -77,11 +82,11 @@ class Subprocess:
         return getattr(subprocess, name)
 
 
-def is_stacks(name):
-    try:
-        return os.readlink(f"/proc/self/fd/{name}").endswith("/stacks")
-    except OSError:
-        return False
+def lives_on(name):
+    """Whether a new program would have this descriptor; or it is for the stacks of a hang."""
+    if os.readlink(f"/proc/self/fd/{name}").endswith(f"/{STACKS}"):
+        return True
+    return int(name) <= 2 and os.get_inheritable(int(name))
 
 
 def use_preloaded_fork_server():

@@ -1,5 +1,6 @@
 """The main process of a trial, forked from one that has imported everything."""
 
+import contextlib
 import faulthandler
 import gc
 import json
@@ -37,7 +38,6 @@ def become(trial, directory):
     show_stacks_on_request()
     if not trial.is_fresh:
         use_preloaded_fork_server()
-    (directory / "after.json").touch()
     finish_preparing = (
         getattr(surroundings, trial.fault.around, None) if trial.fault.around else None
     )
@@ -105,8 +105,6 @@ def write_what_is_left(directory, before):
             thread.name for thread in threading.enumerate() if thread is not threading.main_thread()
         ],
     }
-    try:
-        # An old file, which needs no descriptor that there may not be.
+    # Not where there is no descriptor left.
+    with contextlib.suppress(OSError):
         (directory / "after.json").write_text(json.dumps(left))
-    except OSError:
-        pass
