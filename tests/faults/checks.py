@@ -4,6 +4,7 @@ from collections import Counter
 
 __all__ = ["failures"]
 
+INTERRUPTS = (-1, -2, -15)
 STATES = {0: "finished", 1: "failed", 130: "interrupted"}
 # Nobody ought to see this, whatever happens.
 UNSEEMLY = (
@@ -37,7 +38,7 @@ def failures(trial, evidence):
     found += wrong_summary(trial, evidence)
     found += wrong_finishes(trial, evidence, outcome)
     found += wrong_events(trial, evidence)
-    if not outcome.crashes:
+    if not outcome.crashes and evidence.code not in INTERRUPTS:
         found += unseemly(evidence)
     return found
 
@@ -107,7 +108,7 @@ def wrong_finishes(trial, evidence, outcome):
         for (_, step, instance), n in finishes.items()
         if n > 1
     ]
-    if outcome.finishes == "once" or evidence.code in (-1, -2, -15):
+    if outcome.finishes == "once" or evidence.code in INTERRUPTS:
         return found
     if trial.fault.blow and came_before_or_after(evidence) and evidence.code == 130:
         return found

@@ -76,7 +76,7 @@ def fails_or_interrupts(trial):
     """In the main thread, a KeyboardInterrupt is the user's."""
     in_main_thread = trial.executor == "sequential" or trial.act.call == "create"
     if in_main_thread and not trial.acts_in_process:
-        return codes(130)
+        return codes(130, finishes="once")
     return fails(trial)
 
 

@@ -5,8 +5,6 @@ import random
 import resource
 import sys
 
-__all__ = []
-
 MB = 1 << 20
 
 
@@ -55,8 +53,10 @@ def stdout_full(trial, directory):
 
 
 def stdout_closed(trial, directory):
+    """As Python finds it when it is started with a closed one."""
     trial.output = ""
     os.close(1)
+    sys.stdout = sys.__stdout__ = None
 
 
 def stdout_not_read(trial, directory):
@@ -69,6 +69,7 @@ def stdout_not_read(trial, directory):
 
 def stderr_closed(trial, directory):
     os.close(2)
+    sys.stderr = sys.__stderr__ = None
 
 
 def stderr_full(trial, directory):
@@ -100,5 +101,4 @@ def replace(descriptor, path):
 
 
 def draw(trial):
-    sys.stdout.flush()
     return random.Random(f"around {trial.seed}/{trial.number}")
