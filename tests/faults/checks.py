@@ -38,7 +38,8 @@ def failures(trial, evidence):
     found += wrong_summary(trial, evidence)
     found += wrong_finishes(trial, evidence, outcome)
     found += wrong_events(trial, evidence)
-    if not outcome.crashes and evidence.code not in INTERRUPTS:
+    is_unfinished = outcome.finishes == "once" and trial.fault.blow
+    if not outcome.crashes and not is_unfinished and evidence.code not in INTERRUPTS:
         found += unseemly(evidence)
     return found
 
@@ -80,7 +81,8 @@ def wrong_summary(trial, evidence):
     if evidence.summary is None:
         has_begun = any(record.what == "init/begin" for record in evidence.records)
         is_hindered = trial.fault.around in ("small_files_only", "few_descriptors")
-        if has_begun and not is_hindered:
+        is_late = trial.fault.blow and came_before_or_after(evidence)
+        if has_begun and not is_hindered and not is_late:
             return ["no summary"]
         return []
     if evidence.summary["state"] != state:

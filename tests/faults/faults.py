@@ -206,7 +206,13 @@ SIGNALS = [
             ("SIGHUP", "group", 0.02),
         ]
     ),
-    blow("SIGINT ten times to group", "group", ("SIGINT",) * 10, outcomes.aborted, gap_s=0.005),
+    blow(
+        "SIGINT ten times to group",
+        "group",
+        ("SIGINT",) * 10,
+        outcomes.aborted_by_many,
+        gap_s=0.005,
+    ),
     blow("SIGKILL to main", "main", ("SIGKILL",), outcomes.main_dies(-9)),
     blow("SIGQUIT to main", "main", ("SIGQUIT",), outcomes.main_dies(-3)),
     blow("SIGSTOP to main for 0.3 s", "main", ("SIGSTOP", "SIGCONT"), outcomes.harmless, gap_s=0.3),

@@ -168,6 +168,11 @@ def aborted(trial):
     return codes(130, finishes="once", before_and_after=frozenset({0, 130} | INTERRUPTS))
 
 
+def aborted_by_many(trial):
+    """What is still to be done may be interrupted as well, up to the end of Python."""
+    return codes(130, *INTERRUPTS, finishes="once", leaves_files=True)
+
+
 def aborted_for_sure(trial):
     """Interrupted, and not waited for."""
     return codes(130, finishes="once")

@@ -20,8 +20,10 @@ for library in ("OMP", "OPENBLAS", "MKL"):
 
 import faulty_steps  # noqa: E402, F401
 import process_table  # noqa: E402
+from astropy.time import Time  # noqa: E402
 from checks import failures  # noqa: E402
 from conduct import conduct  # noqa: E402
+from ctapipe.core import provenance  # noqa: E402
 from mounts import get_own_mounts  # noqa: E402
 from trials import COMBINATIONS, left_out, make_trial  # noqa: E402
 
@@ -67,6 +69,10 @@ def import_what_runs_import(directory, has_own_mounts):
         if module != "__main__":
             with contextlib.suppress(ImportError):
                 importlib.import_module(module)
+    # ctapipe would list all that is installed, four fifths of the time of a trial.
+    provenance.distributions = list
+    # Astropy reads its leap seconds at the first difference.
+    Time.now() - Time.now()
     # Not to be looked through again, nor copied, in each trial.
     gc.collect()
     gc.freeze()

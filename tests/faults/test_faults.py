@@ -1,4 +1,4 @@
-"""Every fault of faults.py with every executor, once: what it does has the outcome that stands there.
+"""Every fault of faults.py with every executor, once, has the outcome that stands there.
 
 Many more trials: ``python tests/faults/run.py --trials 10000 --jobs 2``.
 """

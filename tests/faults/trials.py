@@ -57,6 +57,8 @@ class Trial:
     job_s: float
     # Whether the fork server is a new Python, or a fork that has imported all.
     is_fresh: bool
+    # Whether the main process ends without taking itself apart.
+    exits_quickly: bool
     # When a signal comes: after this part of all that is recorded, or of the time to start.
     moment: float
     in_start: bool
@@ -205,6 +207,7 @@ def draw_trial(rng, seed, number, fault, executor):
         retries=rng.choice([0, 1, 2]),
         job_s=rng.choice([0.001] if has_signal else [0, 0, 0.001]),
         is_fresh=rng.random() < 0.04,
+        exits_quickly=rng.random() < 0.8,
         moment=rng.random(),
         in_start=rng.random() < 0.25,
         options=dict(fault.conf),
