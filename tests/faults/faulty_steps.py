@@ -11,7 +11,7 @@ import acts_messages
 import acts_raised
 import acts_surroundings
 import numpy as np
-from records import DIRECTORY, claim, record, show_stacks_on_request, trial
+from records import DIRECTORY, claim, directory, record, show_stacks_on_request, trial
 
 __all__ = ["Consumer", "Producer", "Stage"]
 
@@ -131,7 +131,7 @@ class Consumer(FaultyStep):
     def init(self):
         result = super().init()
         output = trial()["output"]
-        self.file = open(output, "a") if output else None  # noqa: SIM115
+        self.file = open(directory() / output, "a") if output else None  # noqa: SIM115
         return result
 
     def run(self, message):
