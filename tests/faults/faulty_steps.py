@@ -13,7 +13,7 @@ import acts_surroundings
 import numpy as np
 from records import DIRECTORY, claim, directory, record, show_stacks_on_request, trial
 
-__all__ = ["Consumer", "Producer", "Stage"]
+__all__ = ["Consumer", "Producer", "Stage1", "Stage2", "Stage3"]
 
 ACTS = (acts_raised, acts_messages, acts_ends, acts_left, acts_surroundings)
 
@@ -36,13 +36,12 @@ def content(event):
 class FaultyStep:
     """What all of them do."""
 
-    role = ""
+    own_name = ""
 
     def __init__(self):
         self.instance = f"{os.getpid()}.{next(numbers)}"
-        act = trial()["act"]
-        # The name is not known yet: any step of the role will do.
-        self.name = act["step"] if act and act["step"].startswith(self.role) else self.role
+        # That of the configuration is set later.
+        self.name = self.own_name
         self.do_act("create", self.count("create"))
         record(self.name, self.instance, "create/end", 0)
 
@@ -97,7 +96,7 @@ class FaultyStep:
 class Producer(FaultyStep):
     """Sends numbered events."""
 
-    role = "PRODUCER"
+    own_name = "PRODUCER"
 
     def run(self):
         for event in range(trial()["events"]):
@@ -111,8 +110,6 @@ class Producer(FaultyStep):
 class Stage(FaultyStep):
     """Sends on what it gets."""
 
-    role = "STAGE"
-
     def run(self, message):
         event, array, *_ = message
         self.check(event, array)
@@ -123,10 +120,22 @@ class Stage(FaultyStep):
         return None
 
 
+class Stage1(Stage):
+    own_name = "STAGE1"
+
+
+class Stage2(Stage):
+    own_name = "STAGE2"
+
+
+class Stage3(Stage):
+    own_name = "STAGE3"
+
+
 class Consumer(FaultyStep):
     """Writes a line for each event."""
 
-    role = "CONSUMER"
+    own_name = "CONSUMER"
 
     def init(self):
         result = super().init()

@@ -185,4 +185,4 @@ def out_of_time(trial):
 
 def output_fails(trial):
     """The consumer cannot write."""
-    return codes(0, 1) if trial.skips_all else codes(1)
+    return codes(0, 1) if trial.skips_all_events else codes(1)

@@ -75,9 +75,10 @@ class Trial:
         return self.on_error == "skip" and self.max_errors != 0
 
     @property
-    def skips_all(self):
+    def skips_all_events(self):
         """Whether every message may fail."""
-        return self.on_error == "skip" and self.max_errors is None
+        most = self.events if self.max_errors is None else self.max_errors
+        return self.on_error == "skip" and self.events <= most
 
     @property
     def n_steps(self):
@@ -116,7 +117,7 @@ class Trial:
         """What the configuration file says."""
         stages = []
         for step, stage in enumerate(self.stages, 1):
-            conf = {"name": self.name(step), "module": "faulty_steps", "class": "Stage"}
+            conf = {"name": self.name(step), "module": "faulty_steps", "class": f"Stage{step}"}
             if stage.chained:
                 conf["chained"] = True
             else:
