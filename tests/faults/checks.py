@@ -56,7 +56,7 @@ def came_before_or_after(evidence):
 
 def left_over(trial, evidence, outcome):
     found = [f"left: {process}" for process in evidence.processes]
-    if not outcome.leaves_files:
+    if not outcome.leaves_files and evidence.code not in INTERRUPTS:
         found += [f"left: {file}" for file in evidence.files]
     found += [f"not removed by the next run: {file}" for file in evidence.files_after_next]
     found += [f"left: /dev/shm/{name}" for name in evidence.shared_memory]

@@ -72,7 +72,8 @@ def run_trials(numbers, arguments, report=print):
         waiting.put(number)
     results = []
     threads = [
-        threading.Thread(target=work, args=(waiting, results, arguments, report))
+        # Daemons, so that Ctrl-C ends it, and with it the servers.
+        threading.Thread(target=work, args=(waiting, results, arguments, report), daemon=True)
         for _ in range(min(arguments.jobs, len(numbers)))
     ]
     for thread in threads:
