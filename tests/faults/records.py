@@ -77,7 +77,8 @@ def read_records(path):
     """All records of the trial in a directory."""
     records = []
     with contextlib.suppress(FileNotFoundError):
-        for line in (path / RECORDS).read_text().splitlines():
+        # The last line may just be being written.
+        for line in (path / RECORDS).read_text().split("\n")[:-1]:
             pid, step, instance, what, number = line.split(" ")
             records.append(Record(int(pid), step, instance, what, int(number)))
     return records

@@ -44,7 +44,8 @@ def main(argv=None):
     numbers = arguments.only_trial or chosen(arguments)
     began = time.monotonic()
     results = run_trials(numbers, arguments)
-    text = make_table(results, arguments, time.monotonic() - began)
+    command = ["python", "tests/faults/run.py", *(sys.argv[1:] if argv is None else argv)]
+    text = make_table(results, " ".join(command), time.monotonic() - began)
     print(text)
     if arguments.table:
         arguments.table.write_text(text)
@@ -84,32 +85,49 @@ def run_trials(numbers, arguments, report=print):
 
 
 def work(waiting, results, arguments, report):
-    """Let a process make trials as long as there are any."""
+    """Let a process make trials as long as there are any; another one, if it ends."""
+    while (number := next_of(waiting)) is not None:
+        with subprocess.Popen(
+            server_command(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as server:
+            while number is not None:
+                server.stdin.write(f"{number}\n")
+                server.stdin.flush()
+                line = server.stdout.readline()
+                result = json.loads(line) if line else without_answer(number)
+                results.append(result)
+                if result.get("failures"):
+                    report(failure_text(result, arguments))
+                if not line:
+                    break
+                number = next_of(waiting)
+
+
+def next_of(waiting):
+    try:
+        return waiting.get_nowait()
+    except queue.Empty:
+        return None
+
+
+def server_command(arguments):
     command = [sys.executable, str(HERE / "server.py"), f"--seed={arguments.seed}"]
     command += [f"--bound={arguments.bound}"]
     command += [f"--keep={arguments.keep.resolve()}"] if arguments.keep else []
-    command += ["--fresh"] if arguments.fresh else []
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with server:
-        while True:
-            try:
-                number = waiting.get_nowait()
-            except queue.Empty:
-                break
-            server.stdin.write(f"{number}\n")
-            server.stdin.flush()
-            line = server.stdout.readline()
-            if not line:
-                results.append(
-                    {"number": number, "fault": "?", "executor": "?", "failures": ["no answer"]}
-                )
-                report(f"trial {number}: the server has ended")
-                return
-            result = json.loads(line)
-            results.append(result)
-            if result.get("failures"):
-                report(failure_text(result, arguments))
-        server.stdin.close()
+    return command + (["--fresh"] if arguments.fresh else [])
+
+
+def without_answer(number):
+    """The result of a trial that has ended what makes the trials."""
+    return {
+        "number": number,
+        "fault": "(the harness)",
+        "executor": "",
+        "code": None,
+        "seconds": 0.0,
+        "act": "",
+        "failures": ["what makes the trials has ended"],
+    }
 
 
 def failure_text(result, arguments):

@@ -1,13 +1,16 @@
 """The table of what came of the trials."""
 
+import os
+import platform
 from collections import Counter
+from importlib import metadata
 
 __all__ = ["make_table"]
 
 HEAD = ("fault", "executor", "trials", "exit codes", "failures", "longest")
 
 
-def make_table(results, arguments, seconds):
+def make_table(results, command, seconds):
     """The table, as text that is also reStructuredText."""
     groups = {}
     for result in results:
@@ -15,17 +18,23 @@ def make_table(results, arguments, seconds):
     rows = [row(*key, of_group) for key, of_group in sorted(groups.items())]
     made = [result for result in results if "left_out" not in result]
     n_failures = sum(bool(result["failures"]) for result in made)
-    total = (
-        f"{len(made)} trials with the seed {arguments.seed} in {seconds:.0f} s: "
-        f"{n_failures} failures."
-    )
+    user = "root" if os.geteuid() == 0 else "a user"
     widths = [max(len(line[i]) for line in [HEAD, *rows]) for i in range(len(HEAD))]
     rule = "  ".join("=" * width for width in widths)
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in [HEAD, *rows]
     ]
-    return "\n".join([rule, lines[0], rule, *lines[1:], rule, "", total, ""])
+    return "\n".join(
+        [
+            f"Made by ``{command}``, as {user}, with Python {platform.python_version()} and "
+            f"ctapipe {metadata.version('ctapipe')}, in {seconds / 60:.0f} minutes:",
+            f"{len(made)} trials, {n_failures} failures.",
+            "",
+            *(rule, lines[0], rule, *lines[1:], rule),
+            "",
+        ]
+    )
 
 
 def row(fault, executor, results):
