@@ -6,8 +6,11 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import process_table
 import windows
@@ -15,6 +18,8 @@ from blows import Blows
 from mounts import mounted
 from records import STACKS, read_records
 from trial_main import become
+
+from ctapipe.pipeline.processes.private_directory import PrivateDirectory
 
 __all__ = ["Evidence", "conduct"]
 
@@ -143,7 +148,7 @@ def start(trial, directory, temporary=None):
 
 def dump_stacks(pids):
     """What all threads of these processes are doing, if py-spy is there; else on their own."""
-    py_spy = shutil.which("py-spy")
+    py_spy = shutil.which("py-spy", path=f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
     texts = []
     for pid in sorted(pids):
         texts.append(process_table.describe(pid))
@@ -164,10 +169,6 @@ def clean_up_as_next_run(directory):
     pid = os.fork()
     if pid == 0:
         try:
-            import tempfile
-
-            from ctapipe.pipeline.processes.private_directory import PrivateDirectory
-
             tempfile.tempdir = str(directory / "t")
             PrivateDirectory().close()
         finally:
@@ -178,14 +179,8 @@ def clean_up_as_next_run(directory):
 def left_files(path):
     """The names of what runs have left there."""
     with contextlib.suppress(OSError):
-        return sorted(str(left) for left in path_of(path).rglob("ctapipe-pipeline-*"))
+        return sorted(str(left) for left in Path(path).rglob("ctapipe-pipeline-*"))
     return []
-
-
-def path_of(path):
-    import pathlib
-
-    return pathlib.Path(path)
 
 
 def read(path):

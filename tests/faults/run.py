@@ -13,6 +13,7 @@ It ends with 0 if everything held in all trials. On Linux only.
 import argparse
 import json
 import queue
+import shlex
 import subprocess
 import sys
 import threading
@@ -45,7 +46,7 @@ def main(argv=None):
     began = time.monotonic()
     results = run_trials(numbers, arguments)
     command = ["python", "tests/faults/run.py", *(sys.argv[1:] if argv is None else argv)]
-    text = make_table(results, " ".join(command), time.monotonic() - began)
+    text = make_table(results, shlex.join(command), time.monotonic() - began)
     print(text)
     if arguments.table:
         arguments.table.write_text(text)
