@@ -53,7 +53,7 @@ class Evidence:
     companion_code: int = 0
 
 
-def conduct(trial, directory, bound_s, has_own_mounts):
+def conduct(trial, directory, bound_s, own_mounts):
     """Make a trial, in a new directory."""
     (directory / "t").mkdir(parents=True)
     window = None
@@ -61,12 +61,13 @@ def conduct(trial, directory, bound_s, has_own_mounts):
         window, port = windows.open_window(trial.fault.window, trial.seed + trial.number)
         trial.options["gui_address"] = f"127.0.0.1:{port}"
     shm_before = set(os.listdir("/dev/shm"))
-    tmp_before = left_files("/tmp") if has_own_mounts else []
+    tmp_before = left_files("/tmp") if "/tmp" in own_mounts else []
     with mounted(trial.fault.around, directory):
         evidence = watch(trial, directory, bound_s, window)
         evidence.files = left_files(directory / "t")
-        if has_own_mounts:
+        if "/tmp" in own_mounts:
             evidence.files += sorted(set(left_files("/tmp")) - set(tmp_before))
+        if "/dev/shm" in own_mounts:
             evidence.shared_memory = sorted(set(os.listdir("/dev/shm")) - shm_before)
         if evidence.files:
             clean_up_as_next_run(directory)

@@ -3,6 +3,9 @@
 import contextlib
 import ctypes
 import os
+import sys
+
+import ctapipe.pipeline
 
 __all__ = ["get_own_mounts", "mounted"]
 
@@ -14,16 +17,21 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def get_own_mounts():
-    """Give this process ``/tmp`` and ``/dev/shm`` of its own, if it may; say whether it has."""
+    """Give this process ``/tmp`` and ``/dev/shm`` of its own, if it may; say which it has."""
     if os.geteuid() != 0 or libc.unshare(CLONE_NEWNS):
-        return False
+        return []
+    # Not where Python or the package are.
+    needed = [os.path.realpath(path) for path in (sys.prefix, *ctapipe.pipeline.__path__, __file__)]
+    has_own = []
     try:
         mount(None, "/", None, MS_REC | MS_PRIVATE, None)
         for path in ("/tmp", "/dev/shm"):
-            mount("tmpfs", path, "tmpfs", 0, "size=2g,mode=1777")
+            if not any(other.startswith(f"{path}/") for other in needed):
+                mount("tmpfs", path, "tmpfs", 0, "size=2g,mode=1777")
+                has_own.append(path)
     except OSError:
-        return False
-    return True
+        pass
+    return has_own
 
 
 @contextlib.contextmanager

@@ -42,15 +42,15 @@ def main():
     arguments = parser.parse_args()
     process_table.adopt_orphans()
     keep = open_directory(arguments.keep)
-    has_own_mounts = get_own_mounts()
+    own_mounts = get_own_mounts()
     base = Path(tempfile.mkdtemp(prefix="faults-", dir="/tmp"))
     server = os.getpid()
     results = os.dup(1)
     try:
-        import_what_runs_import(base / "first", has_own_mounts)
+        import_what_runs_import(base / "first", own_mounts)
         for line in sys.stdin:
             trial = make_trial(arguments.seed, int(line), arguments.fresh)
-            result = make(trial, base / line.strip(), arguments.bound, has_own_mounts, keep)
+            result = make(trial, base / line.strip(), arguments.bound, own_mounts, keep)
             os.write(results, (json.dumps(result) + "\n").encode())
     finally:
         # A trial's process comes by here as well, on its way out.
@@ -59,12 +59,12 @@ def main():
             shutil.rmtree(base, ignore_errors=True)
 
 
-def import_what_runs_import(directory, has_own_mounts):
+def import_what_runs_import(directory, own_mounts):
     """Import all that a run imports while it goes, so that no trial has to."""
     number = [(fault.window, executor) for fault, executor in COMBINATIONS].index(
         ("reads", "threads")
     )
-    evidence = conduct(make_trial(0, number), directory, 600, has_own_mounts)
+    evidence = conduct(make_trial(0, number), directory, 600, own_mounts)
     for module in evidence.after["modules"]:
         if module != "__main__":
             with contextlib.suppress(ImportError):
@@ -86,13 +86,13 @@ def open_directory(path):
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def make(trial, directory, bound_s, has_own_mounts, keep):
+def make(trial, directory, bound_s, own_mounts, keep):
     """Make one trial, and say what came of it."""
     result = {"number": trial.number, "fault": trial.fault.name, "executor": trial.executor}
     reason = left_out(trial, hasattr(Pipeline, "job_timeout"))
     if reason:
         return {**result, "left_out": reason}
-    evidence = conduct(trial, directory, bound_s, has_own_mounts)
+    evidence = conduct(trial, directory, bound_s, own_mounts)
     found = failures(trial, evidence)
     result |= {
         "code": evidence.code,
