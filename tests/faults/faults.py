@@ -61,8 +61,8 @@ class Fault:
         What is prepared around the run: a function of ``surroundings`` or ``mounts``.
     window : str
         What is at ``gui_address``: a function of ``windows``.
-    needs : {"", "root", "user", "job_timeout"}
-        What it takes.
+    needs : {"", "mounts", "user", "job_timeout"}
+        What it takes: mounts of its own, as root has them; not to be root; a newer pipeline.
     repeats : bool, optional
         Whether it happens again, when the message is given to another worker; random, if
         not given.
@@ -293,9 +293,9 @@ AROUND = [
     around("no_temporary_directory", outcomes.harmless),
     around("long_temporary_directory", outcomes.harmless),
     around("temporary_directory_not_writable", outcomes.harmless, needs="user"),
-    around("temporary_directory_full", outcomes.ends_somehow, needs="root"),
-    around("temporary_directory_read_only", outcomes.ends_somehow, needs="root"),
-    around("shared_memory_directory_full", outcomes.harmless, needs="root"),
+    around("temporary_directory_full", outcomes.ends_somehow, needs="mounts"),
+    around("temporary_directory_read_only", outcomes.ends_somehow, needs="mounts"),
+    around("shared_memory_directory_full", outcomes.harmless, needs="mounts"),
     around("two_runs", outcomes.harmless),
     around("two_runs_in_threads", outcomes.harmless),
     Fault(

@@ -89,7 +89,7 @@ def open_directory(path):
 def make(trial, directory, bound_s, own_mounts, keep):
     """Make one trial, and say what came of it."""
     result = {"number": trial.number, "fault": trial.fault.name, "executor": trial.executor}
-    reason = left_out(trial, hasattr(Pipeline, "job_timeout"))
+    reason = left_out(trial, own_mounts, hasattr(Pipeline, "job_timeout"))
     if reason:
         return {**result, "left_out": reason}
     evidence = conduct(trial, directory, bound_s, own_mounts)
