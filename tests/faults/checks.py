@@ -119,22 +119,14 @@ def wrong_finishes(trial, evidence, outcome):
         ended = {record.pid for record in evidence.records if record.what == "act"}
         ended |= {record.number for record in evidence.records if record.what == "kills"}
         ended |= set(evidence.hit)
-        if is_fork_server_hit(trial):
-            # All workers are killed then.
-            ended |= {pid for pid, _, _ in inits if pid != evidence.main}
-        if trial.fault.act == "sends_what_kills_its_receiver":
-            ended |= {pid for pid, _, _ in inits if pid != evidence.main}
+    elif outcome.finishes == "main":
+        ended = {pid for pid, _, _ in inits} - {evidence.main}
     found += [
         f"finish of {key[1]} ({key[2]}) was not called, after init"
         for key, n in inits.items()
         if n and not finishes[key] and key[0] not in ended
     ]
     return found
-
-
-def is_fork_server_hit(trial):
-    blow = trial.fault.blow
-    return trial.fault.act == "kills_the_fork_server" or (blow and blow.target == "server")
 
 
 def wrong_events(trial, evidence):

@@ -17,10 +17,10 @@ class Outcome:
     ----------
     codes : frozenset of int
         The exit codes that are right; a negative one is a signal's number.
-    finishes : {"all", "living", "once"}
+    finishes : {"all", "living", "main", "once"}
         Where ``finish`` has to be called: on every instance whose ``init`` was called; on those
-        of processes in which nothing was done to end them; nowhere for sure. Never is it called
-        twice.
+        of processes in which nothing was done to end them; on those in the main process; nowhere
+        for sure. Never is it called twice.
     before_and_after : frozenset of int
         Exit codes that are right as well if a signal came before the steps were made, or after
         they had finished.
@@ -61,7 +61,7 @@ def harmless_or_fails(trial):
 
 def ends_somehow(trial):
     """What it hits is chance: the run ends all the same."""
-    return codes(0, 1, 2, finishes="living", leaves_files=trial.fault.around != "")
+    return codes(0, 1, 2, finishes="main", leaves_files=trial.fault.around != "")
 
 
 def fails(trial):
@@ -103,7 +103,7 @@ def kills_receiver(trial):
         return codes(0)
     if not trial.is_in_process(trial.act.step + 1):
         return codes(3, finishes="once", leaves_files=True)
-    return codes(0 if trial.skips else 1, finishes="living")
+    return codes(0 if trial.skips else 1, finishes="main")
 
 
 def dies(code):
@@ -140,12 +140,12 @@ def dies_or_fails(trial):
 
 def loses_fork_server(trial):
     """No worker can be replaced any more: the run ends."""
-    return codes(1, finishes="living")
+    return codes(1, finishes="main")
 
 
 def fork_server_dies(trial):
     """Killed at any time."""
-    return codes(1, finishes="living", before_and_after=frozenset({0, 1, 2}), crashes=True)
+    return codes(1, finishes="main", before_and_after=frozenset({0, 1, 2}), crashes=True)
 
 
 def sibling_dies(trial):
