@@ -37,7 +37,7 @@ def failures(trial, evidence):
     found += left_over(trial, evidence, outcome)
     found += wrong_summary(trial, evidence)
     found += wrong_finishes(trial, evidence, outcome)
-    found += wrong_events(trial, evidence)
+    found += wrong_events(trial, evidence, outcome)
     is_unfinished = outcome.finishes == "once" and trial.fault.blow
     if not outcome.crashes and not is_unfinished and evidence.code not in INTERRUPTS:
         found += unseemly(evidence)
@@ -129,7 +129,7 @@ def wrong_finishes(trial, evidence, outcome):
     return found
 
 
-def wrong_events(trial, evidence):
+def wrong_events(trial, evidence, outcome):
     found = [
         f"event {record.number} arrived otherwise than it was sent"
         for record in evidence.records
@@ -146,9 +146,7 @@ def wrong_events(trial, evidence):
         found.append(f"consumed more than once: events {twice[:10]}")
     if n_runs == 2 or evidence.summary is None or evidence.code not in (0, 130):
         return found
-    if came_before_or_after(evidence) if trial.fault.blow else False:
-        return found
-    if trial.fault.blow and trial.fault.outcome.__name__.startswith("aborted"):
+    if outcome.finishes == "once" or (trial.fault.blow and came_before_or_after(evidence)):
         return found
     sent = evidence.summary["events"]["sent"]
     finished = evidence.summary["events"]["finished"]

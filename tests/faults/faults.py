@@ -165,12 +165,12 @@ LEFT = [
 ]
 
 CHANGES = [
-    act("closes_stdin", outcomes.harmless),
-    act("closes_stdout_and_stderr", outcomes.harmless, where="process", executors=WITH_PROCESSES),
+    act("closes_stdin", outcomes.harmless, repeats=False),
+    act_in_worker("closes_stdout_and_stderr", outcomes.harmless, CALLS, repeats=False),
     act("ignores_signals", outcomes.harmless_or_fails),
     act("blocks_signals", outcomes.harmless),
     act("changes_directory", outcomes.harmless),
-    act("removes_its_directory", outcomes.harmless),
+    act("removes_its_directory", outcomes.harmless, repeats=False),
     act("clears_environment", outcomes.harmless),
     act("changes_umask", outcomes.harmless),
     act("disables_logging", outcomes.harmless),
