@@ -7,7 +7,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from faults import EXECUTORS, FAULTS
+from fault import EXECUTORS
+from faults import FAULTS
 from run import failure_text, run_trials
 from trials import COMBINATIONS
 

@@ -4,7 +4,8 @@ import os
 import random
 from dataclasses import dataclass, field
 
-from faults import EXECUTORS, FAULTS, Fault
+from fault import EXECUTORS, Fault
+from faults import FAULTS
 
 __all__ = ["COMBINATIONS", "Act", "Stage", "Trial", "make_trial"]
 
