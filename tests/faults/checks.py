@@ -62,12 +62,10 @@ def left_over(trial, evidence, outcome):
     found += [f"left: /dev/shm/{name}" for name in evidence.shared_memory]
     was_aborted = outcome.finishes == "once"
     if evidence.after is not None and not was_aborted:
-        allowed = {"starts_a_thread": 1, "starts_a_daemon_thread": 1}.get(trial.fault.act, 0)
+        # Those with this name a step has started.
         threads = [name for name in evidence.after["threads"] if "(sleep)" not in name]
         if threads and not trial.fault.act.startswith("leaves_"):
             found.append(f"threads left: {', '.join(threads)}")
-        if len(evidence.after["threads"]) - len(threads) > allowed:
-            found.append("threads left")
         if not trial.fault.act and trial.fault.around != "log_full":
             found += [f"descriptor left: {target}" for target in evidence.after["descriptors"]]
     return found
