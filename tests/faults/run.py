@@ -7,13 +7,16 @@ the number of a trial are enough to repeat it:
 
     python tests/faults/run.py --seed 1 --only-trial 17
 
-It ends with 0 if everything held in all trials. On Linux only.
+It ends with 0 if everything held in all trials, and after Ctrl-C with the table of those that were
+made. On Linux only.
 """
 
 import argparse
+import contextlib
 import json
 import queue
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -42,6 +45,8 @@ def main(argv=None):
     parser.add_argument("--keep", type=Path, help="directory for the files of trials that failed")
     parser.add_argument("--table", type=Path, help="write the table to this file as well")
     arguments = parser.parse_args(argv)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     numbers = arguments.only_trial or chosen(arguments)
     began = time.monotonic()
     results = run_trials(numbers, arguments)
@@ -74,15 +79,16 @@ def run_trials(numbers, arguments, report=print):
         waiting.put(number)
     results = []
     threads = [
-        # Daemons, so that Ctrl-C ends it, and with it the servers.
+        # Daemons, so that Ctrl-C ends the program, and with it the servers.
         threading.Thread(target=work, args=(waiting, results, arguments, report), daemon=True)
         for _ in range(min(arguments.jobs, len(numbers)))
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted(results, key=lambda result: result["number"])
+    with contextlib.suppress(KeyboardInterrupt):
+        for thread in threads:
+            thread.join()
+    return sorted(list(results), key=lambda result: result["number"])
 
 
 def work(waiting, results, arguments, report):
