@@ -88,7 +88,7 @@ def run_trials(numbers, arguments, report=print):
     with contextlib.suppress(KeyboardInterrupt):
         for thread in threads:
             thread.join()
-    return sorted(list(results), key=lambda result: result["number"])
+    return sorted(results, key=lambda result: result["number"])
 
 
 def work(waiting, results, arguments, report):
