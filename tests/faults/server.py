@@ -92,6 +92,8 @@ def make(trial, directory, bound_s, own_mounts, keep):
     reason = left_out(trial, own_mounts, hasattr(Pipeline, "job_timeout"))
     if reason:
         return {**result, "left_out": reason}
+    if trial.max_jobs and hasattr(Pipeline, "max_jobs_per_worker"):
+        trial.options["max_jobs_per_worker"] = trial.max_jobs
     evidence = conduct(trial, directory, bound_s, own_mounts)
     found = failures(trial, evidence)
     result |= {

@@ -64,6 +64,8 @@ class Trial:
     moment: float
     in_start: bool
     act: Act | None = None
+    # After how many jobs a worker process is replaced.
+    max_jobs: int | None = None
     options: dict = field(default_factory=dict)
     arguments: list = field(default_factory=list)
     # Where the consumer writes; nothing for standard output.
@@ -181,6 +183,7 @@ def make_trial(seed, number, always_fresh=False):
     trial = None
     while trial is None or (fault.act and trial.act is None):
         trial = draw_trial(rng, seed, number, fault, executor)
+    trial.max_jobs = rng.choice([None, None, None, 1, 5])
     if always_fresh:
         trial.is_fresh = True
     return trial
