@@ -24,6 +24,8 @@ def failures(trial, evidence):
     if evidence.is_hung:
         return [f"has not ended after {evidence.seconds:.0f} s"]
     found = []
+    if trial.fault.act and not any(record.what == "act" for record in evidence.records):
+        found.append("the fault has not happened")
     codes = outcome.codes
     if trial.fault.blow and trial.fault.blow.when == "any":
         if evidence.n_before is None:

@@ -24,17 +24,17 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def become(trial, directory):
     """Be the main process of a trial, in its directory, up to `SystemExit`."""
-    os.setsid()
     os.chdir(directory)
+    redirect(0, os.devnull, os.O_RDONLY)
+    redirect(1, "stdout", os.O_WRONLY | os.O_CREAT)
+    redirect(2, "stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.setsid()
     os.environ[DIRECTORY] = str(directory)
     os.environ["TMPDIR"] = str(directory / "t")
     tempfile.tempdir = None
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    redirect(0, os.devnull, os.O_RDONLY)
-    redirect(1, "stdout", os.O_WRONLY | os.O_CREAT)
-    redirect(2, "stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     faulthandler.enable()
     show_stacks_on_request()
     if not trial.is_fresh:
