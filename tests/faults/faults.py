@@ -187,15 +187,31 @@ BLOCKS = [
             {"where": "process", "executors": WITH_PROCESSES},
         ),
     ]
-] + [
-    act_in_worker(
-        name,
-        outcomes.out_of_time,
-        ("run",),
+]
+
+# What a step of the main process does to it with the GIL, nobody can end.
+OUT_OF_TIME = [
+    Fault(
+        f"{name.replace('_', ' ')} in a {'process' if where == 'process' else 'thread'}, job_timeout",
+        outcome,
+        act=name,
+        calls=("run",),
+        roles=("stage",),
+        where=where,
+        executors=executors,
         needs="job_timeout",
-        conf=(("job_timeout", 0.5),),
+        conf=(("job_timeout", 1.0),),
     )
-    for name in ("blocks", "blocks_in_c", "blocks_with_the_gil")
+    for where, outcome, executors, names in [
+        (
+            "process",
+            outcomes.out_of_time,
+            WITH_PROCESSES,
+            ("blocks", "blocks_in_c", "blocks_with_the_gil", "blocks_with_blocked_signals"),
+        ),
+        ("main", outcomes.out_of_time_here, ("threads",), ("blocks", "blocks_in_c")),
+    ]
+    for name in names
 ]
 
 
@@ -255,6 +271,7 @@ FAULTS = (
     *LEFT,
     *CHANGES,
     *BLOCKS,
+    *OUT_OF_TIME,
     *SIGNALS,
     *AROUND,
     *WINDOWS,

@@ -179,8 +179,13 @@ def aborted_for_sure(trial):
 
 
 def out_of_time(trial):
-    """A job took too long: its worker is killed, its message fails."""
-    return codes(0, 1, finishes="living")
+    """A job takes too long: its worker is killed, its message fails."""
+    return codes(*fails(trial).codes, finishes="living")
+
+
+def out_of_time_here(trial):
+    """A job takes too long in a thread, which cannot be ended: the run ends without it."""
+    return codes(1, finishes="once")
 
 
 def output_fails(trial):
