@@ -192,7 +192,7 @@ BLOCKS = [
 # What a step of the main process does to it with the GIL, nobody can end.
 OUT_OF_TIME = [
     Fault(
-        f"{name.replace('_', ' ')} in a {'process' if where == 'process' else 'thread'}, job_timeout",
+        f"{name.replace('_', ' ')}, job_timeout",
         outcome,
         act=name,
         calls=("run",),
