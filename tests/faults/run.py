@@ -51,7 +51,7 @@ def main(argv=None):
     began = time.monotonic()
     results = run_trials(numbers, arguments)
     command = ["python", "tests/faults/run.py", *(sys.argv[1:] if argv is None else argv)]
-    text = make_table(results, shlex.join(command), time.monotonic() - began)
+    text = make_table(results, len(numbers), shlex.join(command), time.monotonic() - began)
     print(text)
     if arguments.table:
         arguments.table.write_text(text)

@@ -10,7 +10,7 @@ __all__ = ["make_table"]
 HEAD = ("fault", "executor", "trials", "exit codes", "failures", "longest")
 
 
-def make_table(results, command, seconds):
+def make_table(results, n_asked, command, seconds):
     """The table, as text that is also reStructuredText."""
     groups = {}
     for result in results:
@@ -18,6 +18,7 @@ def make_table(results, command, seconds):
     rows = [row(*key, of_group) for key, of_group in sorted(groups.items())]
     made = [result for result in results if "left_out" not in result]
     n_failures = sum(bool(result["failures"]) for result in made)
+    stopped = f"; stopped before the {n_asked} asked for" if len(results) < n_asked else ""
     user = "root" if os.geteuid() == 0 else "a user"
     widths = [max(len(line[i]) for line in [HEAD, *rows]) for i in range(len(HEAD))]
     rule = "  ".join("=" * width for width in widths)
@@ -29,7 +30,7 @@ def make_table(results, command, seconds):
         [
             f"Made by ``{command}``, as {user}, with Python {platform.python_version()} and "
             f"ctapipe {metadata.version('ctapipe')}, in {seconds / 60:.0f} minutes:",
-            f"{len(made)} trials, {n_failures} failures.",
+            f"{len(made)} trials, {n_failures} failures{stopped}.",
             "",
             *(rule, lines[0], rule, *lines[1:], rule),
             "",
