@@ -626,8 +626,11 @@ cdef class Router:
             if header.mark == WIRE_PACKED:
                 shared_mark_sent(self.dropped.shared, block_of(message))
             if self.stopped:
+                # Its event is not finished, although the job that has sent it may be.
+                if worker.step > 0:
+                    rc = count_message(&self.living, header.value)
                 drop_message(message, &self.dropped)
-                return 0
+                return rc
             step.sent += 1
             if worker.step == 0:
                 step.done += 1
@@ -957,6 +960,9 @@ cdef class Router:
                 drop_message(message, &self.dropped)
                 return -1
         drop_message(message, &self.dropped)
+        if self.stopped:
+            # Its event is not finished.
+            return 0
         self.in_flight -= 1
         discount_message(&self.living, event, True)
         return self.pass_by(worker.step, event) if self.n_ordered else 0

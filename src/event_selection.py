@@ -1,13 +1,15 @@
 """Which events of a producer: those that did not make it, and those that a later run takes."""
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from .errors import ConfigurationError
 
-__all__ = ["ALL_EVENTS", "EventSelection"]
+__all__ = ["ALL_EVENTS", "EventSelection", "send_only"]
 
 SCHEMA = 1
 
@@ -74,6 +76,31 @@ class EventSelection:
         if not is_right:
             raise ConfigurationError([f"Pipeline.only: {str(path)!r} {_why(ValueError())}"])
         return cls(frozenset(events), onwards)
+
+
+def send_only(
+    selection: EventSelection, send: Callable[[int, Any], None], leave_out: Callable[[], None]
+) -> Callable[[int, Any], None]:
+    """What a producer sends with, of which only some events are worked on.
+
+    Parameters
+    ----------
+    selection : EventSelection
+        Which.
+    send : callable
+        Takes the index of a step and a message for it.
+    leave_out : callable
+        Is called for the others.
+    """
+    numbers = itertools.count()
+
+    def send_some(target: int, message: Any) -> None:
+        if next(numbers) in selection:
+            send(target, message)
+        else:
+            leave_out()
+
+    return send_some
 
 
 def _why(error: Exception) -> str:

@@ -33,7 +33,8 @@ def interruptible(executor: Executor) -> Iterator[None]:
         nonlocal n_signals
         n_signals += 1
         if n_signals > 1:
-            raise KeyboardInterrupt
+            executor.abort()
+            return
         executor.interrupt()
         executor.log.warning(
             "%s: no more events are read, those in the pipeline run out; "

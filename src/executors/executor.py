@@ -122,6 +122,16 @@ class Executor(ABC):
         self.state = "stopping"
         self._end_production()
 
+    def abort(self) -> None:
+        """End at once. To be called in the main thread, where `run` was called.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            There, now or a moment later.
+        """
+        raise KeyboardInterrupt
+
     def _may_skip(self, error: Failure) -> bool:
         """Take note of a message that failed, and say whether the run goes on without it."""
         with self._lock:

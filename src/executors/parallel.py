@@ -4,8 +4,6 @@ import dataclasses
 import errno
 import functools
 import gc
-import itertools
-import os
 import threading
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -15,13 +13,14 @@ from traitlets.config import Config
 from .._router import Router
 from ..configuration.graph import UNLIMITED, Graph, WorkerKind
 from ..errors import ConfigurationError, Failure, as_failure
-from ..event_selection import ALL_EVENTS, EventSelection
+from ..event_selection import ALL_EVENTS, send_only
 from ..processes.child import WorkerSetup
+from ..processes.descriptor_limit import check_descriptors
 from ..processes.fork_server_client import ForkServerClient
 from ..processes.pickle_by_value import dump_by_value
 from ..processes.private_directory import PrivateDirectory
 from ..processes.process_worker import ProcessWorker
-from ..processes.shared_layout import SharedLayout
+from ..processes.shared_layout import SharedLayout, arena_sizes
 from ..processes.supervisor import Supervisor
 from ..transport._buffers import BufferPool
 from ..transport._channel import Channel
@@ -39,10 +38,6 @@ from .watchdog import Watchdog
 __all__ = ["Processes", "Threads"]
 
 MOST_SEND_AHEAD = 64
-# What a worker process takes here when it starts: its connection to the router, and both ends of
-# that to the main process.
-DESCRIPTORS_OF_A_PROCESS = 3
-PAGE = 4096
 
 
 class Parallel(Executor):
@@ -67,12 +62,25 @@ class Parallel(Executor):
         self._supervisor: Supervisor | None = None
         self._layout = SharedLayout()
         if any(self._in_process):
-            self._layout = SharedLayout(self._arena_sizes(), self._chain_counts.size)
             self._directory = PrivateDirectory()
-            self._memory = self._create_memory()
+            roles = [graph.steps[head].role for head, _ in self._slots]
+            sizes = arena_sizes(roles, self._shared_memory_mb)
+            self._layout = SharedLayout(sizes, self._chain_counts.size)
+            try:
+                self._memory = self._layout.create()
+            except BaseException:
+                self._close_processes()
+                raise
             counts = self._layout.chain_counts(self._memory)
             self._chain_counts = ChainCounts(graph, n_workers, counts)
-        self._router = self._make_router()
+        try:
+            self._router = self._make_router()
+        except BaseException:
+            self._close_processes()
+            if self._memory is not None:
+                self._chain_counts.close()
+                self._memory.close()
+            raise
         self._channels: list[Channel] = []
         self._workers: list[ThreadWorker | ProcessWorker] = []
         # Where an `init` was called, by step, in the order of the calls.
@@ -85,13 +93,22 @@ class Parallel(Executor):
         self._routed = threading.Event()
         self._left: tuple[list[int], int] = ([], 0)
         self._is_broken = False
+        self._is_created = False
+        self._is_aborted = False
 
     def workers(self, index: int) -> int:
         return self.graph.steps[index].workers
 
     def counters(self) -> list[dict[str, Any]]:
         with self._counting:
-            return self._last_counters or self._chain_counts.complete(self._router.counters())
+            if self._last_counters is not None:
+                return self._last_counters
+            counters = self._chain_counts.complete(self._router.counters())
+            for (head, _), worker in zip(self._slots, self._workers, strict=False):
+                # The router has counted them, too, but not for those who count themselves.
+                if isinstance(worker, ProcessWorker) and len(self._chains[head]) > 1:
+                    counters[head]["failed"] += worker.n_given_up
+            return counters
 
     def worker_states(self) -> list[list[str]]:
         with self._counting:
@@ -140,9 +157,13 @@ class Parallel(Executor):
             self._create_workers()
             heads = [head for head, _ in self._slots]
             self._watchdog = Watchdog(self.graph, self.log, self._router, heads, self._workers)
-        except BaseException:
+        except BaseException as error:
             self._close()
+            if self._is_broken and isinstance(error, Exception):
+                # What else went wrong is because of that.
+                raise self._first_error() from None
             raise
+        self._is_created = True
         try:
             try:
                 self._work()
@@ -201,6 +222,9 @@ class Parallel(Executor):
                 self._wait_for(ended)
         for worker in self._workers:
             worker.end()
+        for worker in self._workers:
+            if isinstance(worker, ProcessWorker) and worker.connection is not None:
+                self._wait_for(worker.ended)
 
     def _finish_calls(self) -> Iterable[list[threading.Event]]:
         """Tell the workers to make the calls of ``finish`` of one step after the other."""
@@ -224,6 +248,13 @@ class Parallel(Executor):
         if self._supervisor is not None:
             self._supervisor.abort()
 
+    def abort(self) -> None:
+        # While it waits for others, not in the middle of what the main thread does: it could
+        # leave a lock behind that nobody releases.
+        if not self._is_created or self._is_aborted:
+            raise KeyboardInterrupt
+        self._is_aborted = True
+
     def _abort(self) -> None:
         """End at once; threads end after their jobs, and all is closed after the last one."""
         self._is_broken = True
@@ -246,6 +277,8 @@ class Parallel(Executor):
     def _wait_for(self, event: threading.Event) -> None:
         """Wait in the main thread, so that a signal is handled whenever it comes."""
         while not event.wait(LONGEST_DEAFNESS_S):
+            if self._is_aborted:
+                raise KeyboardInterrupt
             self._watchdog.look(event)
 
     def _join_and_close(self) -> None:
@@ -285,7 +318,7 @@ class Parallel(Executor):
                     channels[slot] = self._channel(slot, head, pool)
                     self._channels.append(channels[slot])
             if self._memory is not None:
-                _check_room(DESCRIPTORS_OF_A_PROCESS * len(indices), self._memory.fd)
+                check_descriptors(len(indices))
             steps = create_steps(
                 self.graph,
                 [
@@ -353,7 +386,7 @@ class Parallel(Executor):
     def _send(self, channel: Channel, head: int, index: int) -> Send:
         """What a step sends with, through the channel of the first step of its chain."""
         if self.graph.steps[index].role == "producer" and self._only != ALL_EVENTS:
-            return _only(self._only, channel)
+            return send_only(self._only, channel.send, channel.leave_out)
         serialization = self.graph.steps[index].serialization
         if serialization == self.graph.steps[head].serialization:
             return channel.send
@@ -369,27 +402,6 @@ class Parallel(Executor):
         return min([MOST_SEND_AHEAD, *(limit // 2 for limit in limits if limit != UNLIMITED)])
 
     # ------------------------------------------------------------- processes
-
-    def _arena_sizes(self) -> tuple[int, ...]:
-        """How the shared memory is divided: half for the producer, where all begins."""
-        n_stage_workers = sum(self.graph.steps[head].role == "stage" for head, _ in self._slots)
-        size = self._shared_memory_mb << 20
-        sizes = {"producer": size // 2, "stage": size // 2 // n_stage_workers, "consumer": 0}
-        return tuple(
-            max(sizes[self.graph.steps[head].role] // PAGE, 1) * PAGE for head, _ in self._slots
-        )
-
-    def _create_memory(self) -> SharedMemory:
-        try:
-            return self._layout.create()
-        except OSError as error:
-            self._close_processes()
-            raise ConfigurationError(
-                [
-                    f"Pipeline.shared_memory_mb: there cannot be {self._shared_memory_mb} MB of "
-                    f"shared memory ({error.strerror}): set it lower, or raise the limits (ulimit)"
-                ]
-            ) from None
 
     def _start_processes(self, memory: SharedMemory) -> None:
         # The classes of the steps that run here need not be known there.
@@ -422,6 +434,7 @@ class Parallel(Executor):
             self._on_error,
             self._may_skip,
             self._break_off,
+            self._wait_for,
             self._retries,
         )
         fork_server.set_up(pickled, memory.fd)
@@ -459,30 +472,6 @@ class Parallel(Executor):
                 self._last_counters = self.counters()
                 self._chain_counts.close()
                 self._memory.close()
-
-
-def _only(selection: EventSelection, channel: Channel) -> Send:
-    """What a producer sends with, of which only some events are worked on."""
-    numbers = itertools.count()
-
-    def send(target: int, message: Any) -> None:
-        if next(numbers) in selection:
-            channel.send(target, message)
-        else:
-            channel.leave_out()
-
-    return send
-
-
-def _check_room(n: int, descriptor: int) -> None:
-    """Open so many file descriptors for a moment: libzmq aborts where it finds no room."""
-    opened = []
-    try:
-        for _ in range(n):
-            opened.append(os.dup(descriptor))
-    finally:
-        for each in opened:
-            os.close(each)
 
 
 class Threads(Parallel):

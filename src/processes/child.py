@@ -185,9 +185,13 @@ class _Sender:
         self._lock = threading.Lock()
 
     def __call__(self, *message: Any) -> None:
-        # It has died: this process ends too.
-        with self._lock, contextlib.suppress(OSError):
-            self._connection.send(message)
+        try:
+            with self._lock:
+                self._connection.send(message)
+        except OSError:
+            # The main process has died, or a step has closed the connection: nobody would hear
+            # of this one again.
+            os._exit(1)
 
 
 class _LogHandler(logging.handlers.QueueHandler):

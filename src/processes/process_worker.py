@@ -58,6 +58,8 @@ class ProcessWorker:
         self.timed_out: StepError | None = None
         # Whether it ends because it has done as many jobs as it is to do.
         self.is_retiring = False
+        # How many messages were given up when it died with them.
+        self.n_given_up = 0
         self.stacks: queue.SimpleQueue[str] = queue.SimpleQueue()
         # How often in a row it died before it was initialized.
         self.n_failed_starts = 0

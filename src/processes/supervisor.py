@@ -11,7 +11,7 @@ from multiprocessing.connection import Pipe, wait
 from .._router import Router
 from ..errors import ConfigurationError, Failure, RunError, StepError, as_failure
 from ..transport.indices import RouterIndex
-from ..workers.worker_thread import start_thread, wait_for
+from ..workers.worker_thread import start_thread
 from .fork_server_client import ForkServerClient
 from .process_worker import ProcessWorker
 
@@ -38,6 +38,8 @@ class Supervisor:
         Takes the error of a message that failed, and says whether the run goes on without it.
     break_off : callable
         Takes why the run cannot go on.
+    wait_for : callable
+        Waits in the main thread for an event that it takes.
     retries : int
         How many workers a message may kill before it is given up.
     """
@@ -50,6 +52,7 @@ class Supervisor:
         on_error: Callable[[Failure], None],
         may_skip: Callable[[Failure], bool],
         break_off: Callable[[Failure], None],
+        wait_for: Callable[[threading.Event], None],
         retries: int,
     ) -> None:
         self._router = router
@@ -57,6 +60,7 @@ class Supervisor:
         self._on_error = on_error
         self._may_skip = may_skip
         self._break_off = break_off
+        self._wait_for = wait_for
         self._retries = retries
         self._workers: list[ProcessWorker] = []
         self._lock = threading.Lock()
@@ -89,7 +93,7 @@ class Supervisor:
         OSError
             If this process may not open any more files.
         """
-        wait_for(self._ready)
+        self._wait_for(self._ready)
         with self._lock:
             if self._is_aborted:
                 worker.has_ended()
@@ -274,6 +278,7 @@ class Supervisor:
                 worker.has_ended()
 
     def _give_up(self, worker: ProcessWorker, event: int) -> None:
+        worker.n_given_up += 1
         n = self._retries + 1
         times = "a worker process" if n == 1 else f"{n} worker processes"
         error = worker.timed_out or StepError(worker.name, f"lost {times} to one message", event)

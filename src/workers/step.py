@@ -190,7 +190,9 @@ def create_steps(
             steps.append(Step(graph, spec, send, log, warned, shared))
         except OF_THE_USER as error:
             refused[f"step {spec.name!r}: {error}"] = None
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise StepError(spec.name, f"raised {type(error).__name__} when created") from error
     if refused:
         raise ConfigurationError(refused)

@@ -8,17 +8,11 @@ from typing import Any
 from ..errors import ConfigurationError
 from .stacks import stack_of
 
-__all__ = ["LONGEST_DEAFNESS_S", "WorkerThread", "start_thread", "wait_for"]
+__all__ = ["LONGEST_DEAFNESS_S", "WorkerThread", "start_thread"]
 
 # A signal that comes just before the main thread begins to wait for a lock is not handled
 # before that wait ends.
 LONGEST_DEAFNESS_S = 0.5
-
-
-def wait_for(event: threading.Event) -> None:
-    """Wait in the main thread, so that a signal is handled whenever it comes."""
-    while not event.wait(LONGEST_DEAFNESS_S):
-        pass
 
 
 def start_thread(thread: threading.Thread) -> None:
