@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, NoReturn
 
 from ctapipe.core import Provenance, Tool
 from ctapipe.core.traits import Path, Unicode
@@ -255,6 +255,13 @@ class Pipeline(Tool):
     def finish(self) -> None:
         """Nothing is left to do: the steps' own ``finish`` was called when they ended."""
 
+    def write_provenance(self) -> None:
+        """Write what was read and written to the provenance log."""
+        try:
+            super().write_provenance()
+        except OSError as error:
+            self._fail_to_write("--provenance-log", self.provenance_log, error)
+
     def get_current_config(self) -> dict[str, Any]:
         """The values of the pipeline's options, and the sections of its steps."""
         return {**self.config, **super().get_current_config()}
@@ -292,11 +299,23 @@ class Pipeline(Tool):
         summary = summarize(self._executor)
         self.log.info("%s", summary_table(summary))
         if self.summary is not None:
-            self.summary.write_text(json.dumps(summary, indent=2) + "\n")
+            try:
+                self.summary.write_text(json.dumps(summary, indent=2) + "\n")
+            except OSError as error:
+                self._fail_to_write("--summary", self.summary, error)
             Provenance().add_output_file(self.summary, role="Pipeline Summary", add_meta=False)
         if self.failed is not None:
             self._executor.remaining().write(self.failed)
             Provenance().add_output_file(self.failed, role="Failed Events", add_meta=False)
+
+    def _fail_to_write(self, option: str, path: FilePath, error: OSError) -> NoReturn:
+        self.log.error(
+            "cannot write '%s': %s; make room, or write elsewhere, %s=FILE",
+            path,
+            error.strerror,
+            option,
+        )
+        raise SystemExit(1) from error
 
 
 def _with_options_of_process(config: Config) -> Config:

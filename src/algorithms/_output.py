@@ -1,9 +1,14 @@
-"""Opening the files that consumers write."""
+"""Files that consumers write: opening them, and saying so if they cannot be written."""
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from ctapipe.core import Component, Provenance, ToolConfigurationError
+
+from .. import StepError
 
 
 def open_output(step: Component, path: Path) -> TextIO:
@@ -36,3 +41,59 @@ def open_output(step: Component, path: Path) -> TextIO:
         ) from error
     Provenance().add_output_file(path, role=type(step).__name__, add_meta=False)
     return output
+
+
+@contextlib.contextmanager
+def writing(step: Component, path: Path | None) -> Iterator[None]:
+    """Let a step that cannot write its output say so in one line.
+
+    Parameters
+    ----------
+    step : ctapipe.core.Component
+        The step.
+    path : pathlib.Path or None
+        The text file, of its option ``filename``; None for standard output.
+
+    Raises
+    ------
+    StepError
+        If what is done meanwhile raises `OSError`.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        # The reader of standard output has seen enough: no matter of the file.
+        raise
+    except OSError as error:
+        where = "standard output" if path is None else f"'{path}'"
+        raise cannot_write(step, where, error, f"--{type(step).__name__}.filename=FILE") from None
+
+
+def cannot_write(step: Component, where: str, error: BaseException, option: str) -> StepError:
+    """The one line that says that an output is not complete.
+
+    Parameters
+    ----------
+    step : ctapipe.core.Component
+        The step that writes it.
+    where : str
+        The output.
+    error : BaseException
+        What was raised, by Python or by HDF5.
+    option : str
+        What would choose another output.
+    """
+    return StepError(
+        step.name,
+        f"cannot write {where}: {_reason(error)}; what is there is incomplete; make room, or "
+        f"write elsewhere, {option}",
+    )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    # Of HDF5, whose own reasons end with what the system said.
+    texts = [text for *_, text in getattr(error, "h5backtrace", None) or []]
+    of_system = re.search("error message = '([^']+)'", " ".join(texts))
+    return of_system[1] if of_system else str(error).strip().rpartition("\n")[2]

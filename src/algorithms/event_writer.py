@@ -1,7 +1,10 @@
 """The consumer of the ctapipe chain."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import tables
 from astropy.table import Table
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.core import Container
@@ -9,13 +12,16 @@ from ctapipe.image import ImageProcessor
 from ctapipe.io import DataWriter, write_table
 from ctapipe.io.hdf5dataformat import DL1_IMAGE_STATISTICS_TABLE, DL2_EVENT_STATISTICS_GROUP
 
+from .. import StepError
 from ._ctapipe import internals
+from ._ctapipe.complete_file import close_completely
 from ._ctapipe.processing import ProcessingStep, make_shower_processor
 from ._ctapipe.row_maker import RowMaker
 from ._ctapipe.row_writer import RowWriter
 from ._ctapipe.rows import EventRows
 from ._ctapipe.statistics import Statistics
 from ._ctapipe.timing import TimingFits
+from ._output import cannot_write
 
 
 class EventWriter(ProcessingStep):
@@ -26,6 +32,7 @@ class EventWriter(ProcessingStep):
 
     _write: Any = None
     _write_rows: Any = None
+    _failure: StepError | None = None
 
     def init(self) -> None:
         """Create the file.
@@ -34,6 +41,8 @@ class EventWriter(ProcessingStep):
         ------
         ctapipe.core.ToolConfigurationError
             If there is one of that name, and ``DataWriter.overwrite`` is not set.
+        StepError
+            If it cannot be written.
         """
         super().init()
         self._fit_times = TimingFits()
@@ -51,7 +60,8 @@ class EventWriter(ProcessingStep):
         else:
             self._fit_times.compile()
             self._make_rows = RowMaker(event_source=tool.event_source, parent=tool)
-        self._write = DataWriter(event_source=tool.event_source, parent=tool)
+        with self._writing(tool.write.output_path):
+            self._write = DataWriter(event_source=tool.event_source, parent=tool)
         if not unexpected:
             self._write_rows = RowWriter(internals.table_writer_of(self._write))
 
@@ -63,7 +73,16 @@ class EventWriter(ProcessingStep):
         event : ctapipe.containers.ArrayEventContainer or EventRows
             The next one in the order of the file, or the rows that `EventSerializer` has
             made of it.
+
+        Raises
+        ------
+        StepError
+            If it cannot be written.
         """
+        with self._writing(self._write.output_path):
+            self._write_event(event)
+
+    def _write_event(self, event: ArrayEventContainer | EventRows) -> None:
         fitted = self._fit_times(event.meta)
         self._statistics.add(event.meta)
         if self._write_rows is None:
@@ -83,22 +102,47 @@ class EventWriter(ProcessingStep):
         self._write(event)
 
     def finish(self) -> None:
-        """Write what is known only at the end, and close the file."""
+        """Write what is known only at the end, and close the file.
+
+        Raises
+        ------
+        StepError
+            If not all is in the file.
+        """
         write, self._write = self._write, None
         try:
             if write is not None:
-                try:
-                    if self._write_rows is not None:
-                        self._write_rows.flush()
-                    distributions = self._tool.event_source.simulated_shower_distributions
-                    write.write_simulated_shower_distributions(distributions)
-                    tables = self._statistics.tables() or self._tables_without_events()
-                    for path, table in tables.items():
-                        write_table(table, write.output_path, path, append=True)
-                finally:
-                    write.finish()
+                with self._writing(write.output_path):
+                    self._complete(write)
         finally:
             super().finish()
+
+    def _complete(self, write: DataWriter) -> None:
+        file = tables.open_file(write.output_path, "a")
+        try:
+            if self._write_rows is not None:
+                self._write_rows.flush()
+            distributions = self._tool.event_source.simulated_shower_distributions
+            write.write_simulated_shower_distributions(distributions)
+            of_all = self._statistics.tables() or self._tables_without_events()
+            for path, table in of_all.items():
+                write_table(table, file, path, append=True)
+        finally:
+            close_completely(file, write.finish)
+
+    @contextlib.contextmanager
+    def _writing(self, path: Any) -> Iterator[None]:
+        """Say in one line that the file cannot be written, however often it turns out."""
+        try:
+            yield
+        except Exception as error:
+            # What follows from it is nothing new.
+            if self._failure is None:
+                if not isinstance(error, OSError | tables.HDF5ExtError):
+                    raise
+                self._failure = cannot_write(self, f"'{path}'", error, "--output=FILE")
+        if self._failure is not None:
+            raise self._failure from None
 
     def _tables_without_events(self) -> dict[str, Table]:
         """The statistics of no event: all numbers are zero."""

@@ -7,7 +7,7 @@ from ctapipe.containers import CameraHillasParametersContainer
 from ctapipe.core import Component
 from ctapipe.core.traits import Path
 
-from ._output import open_output
+from ._output import open_output, writing
 from .fake_producer import ToyEvent
 
 HEADER = f"{'event_id':>8}  {'intensity/p.e.':>14}  {'length/m':>8}  {'width/m':>8}  {'psi/deg':>8}"
@@ -34,10 +34,10 @@ class FakeProcess2(Component):
         Raises
         ------
         ctapipe.core.ToolConfigurationError
-            If ``filename`` cannot be written.
+            If ``filename`` cannot be created.
         """
         self._output = sys.stdout if self.filename is None else open_output(self, self.filename)
-        self._output.write(f"{HEADER}  label\n")
+        self._write(f"{HEADER}  label")
 
     def run(self, message: Any) -> None:
         """Write one row.
@@ -46,19 +46,34 @@ class FakeProcess2(Component):
         ----------
         message : ToyEvent or any
             An event; of anything else, the ``repr`` is written.
+
+        Raises
+        ------
+        StepError
+            If it cannot be written.
         """
-        row = _row(message) if isinstance(message, ToyEvent) else repr(message)
-        self._output.write(f"{row}\n")
+        self._write(_row(message) if isinstance(message, ToyEvent) else repr(message))
 
     def finish(self) -> None:
-        """Complete the output."""
+        """Complete the output.
+
+        Raises
+        ------
+        StepError
+            If not all of it can be written.
+        """
         output, self._output = self._output, None
         if output is None:
             return
-        if self.filename is None:
-            output.flush()
-        else:
-            output.close()
+        with writing(self, self.filename):
+            if self.filename is None:
+                output.flush()
+            else:
+                output.close()
+
+    def _write(self, line: str) -> None:
+        with writing(self, self.filename):
+            self._output.write(f"{line}\n")
 
 
 def _row(event: ToyEvent) -> str:

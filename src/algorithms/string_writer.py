@@ -5,7 +5,7 @@ from typing import Any
 from ctapipe.core import Component
 from ctapipe.core.traits import Path
 
-from ._output import open_output
+from ._output import open_output, writing
 
 
 class StringWriter(Component):
@@ -35,13 +35,26 @@ class StringWriter(Component):
         ----------
         message : str
             The line, without an end of line.
+
+        Raises
+        ------
+        StepError
+            If it cannot be written.
         """
-        self._output.write(f"{message}\n")
+        with writing(self, self.filename):
+            self._output.write(f"{message}\n")
         self._n_lines += 1
 
     def finish(self) -> None:
-        """Close the file."""
+        """Close the file.
+
+        Raises
+        ------
+        StepError
+            If not all of it can be written.
+        """
         output, self._output = self._output, None
         if output is not None:
-            output.close()
+            with writing(self, self.filename):
+                output.close()
             self.log.info("Wrote %d lines to %s", self._n_lines, self.filename)

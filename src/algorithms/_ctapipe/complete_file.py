@@ -1,0 +1,52 @@
+"""Whether all that was written to an HDF5 file is in it.
+
+PyTables does not ask HDF5 whether a flush or a close has failed: what HDF5 still has in memory when
+the disk is full is lost in silence. But to say where a chunk is, HDF5 writes it first; and what it
+says of a file while it is open has to be what is found in it later.
+"""
+
+from collections.abc import Callable
+
+import tables
+
+
+class IncompleteFileError(OSError):
+    """Something that was written is not in the file."""
+
+
+def close_completely(file: tables.File, close: Callable[[], None]) -> None:
+    """Close a file, and see that all that was written is in it.
+
+    Parameters
+    ----------
+    file : tables.File
+        The file, open for writing.
+    close : callable
+        Closes it where else it is open for writing.
+
+    Raises
+    ------
+    tables.HDF5ExtError, OSError
+        If something is not in it.
+    """
+    path = file.filename
+    with file, tables.open_file(path, "a") as again:
+        # HDF5 keeps the chunks of what is open somewhere.
+        nodes = list(again.walk_nodes())
+        close()
+        written = _contents(path, "a")
+        del nodes
+    if _contents(path, "r") != written:
+        raise IncompleteFileError(None, "not all that was written can be read")
+
+
+def _contents(path: str, mode: str) -> dict[str, tuple[object, ...]]:
+    """The attributes of each node, and where its first chunk is."""
+    contents = {}
+    with tables.open_file(path, mode) as file:
+        for node in file.walk_nodes():
+            chunk = None
+            if isinstance(node, tables.Leaf) and node.chunkshape is not None and all(node.shape):
+                chunk = node.chunk_info((0,) * len(node.shape))
+            contents[node._v_pathname] = (sorted(node._v_attrs._v_attrnames), chunk)
+    return contents
