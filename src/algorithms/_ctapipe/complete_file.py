@@ -42,7 +42,7 @@ def close_completely(file: tables.File, close: Callable[[], None]) -> None:
 
 def _contents(path: str, mode: str) -> dict[str, tuple[object, ...]]:
     """The attributes of each node, and where its first chunk is."""
-    contents = {}
+    contents: dict[str, tuple[object, ...]] = {}
     with tables.open_file(path, mode) as file:
         for node in file.walk_nodes():
             chunk = None
