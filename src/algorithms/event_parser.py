@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ctapipe.containers import ArrayEventContainer
 
 from ._ctapipe.selection import SelectingStep, can_defer_parsing
+from ._input import cannot_read
 
 if TYPE_CHECKING:
     from ._ctapipe.raw_events import RawEvent
@@ -31,8 +32,7 @@ class EventParser(SelectingStep):
             from ._ctapipe.raw_events import RawEventParser
 
             self._init_selection()
-            # Steps of several threads use the source.
-            self._parse = self.parent.shared.setdefault("event parser", RawEventParser(source))
+            self._parse = RawEventParser.of_all(self.parent.shared, source)
 
     def run(self, event: "ArrayEventContainer | RawEvent") -> ArrayEventContainer | None:
         """Parse one event.
@@ -46,7 +46,19 @@ class EventParser(SelectingStep):
         -------
         ctapipe.containers.ArrayEventContainer or None
             The event; None if it is not to be processed.
+
+        Raises
+        ------
+        StepError
+            If its bytes are damaged.
         """
         if isinstance(event, ArrayEventContainer):
             return event
-        return self._select(self._parse(event))
+        try:
+            parsed = self._parse(event)
+            if parsed is None:
+                raise ValueError("eventio finds no event")
+        except Exception as error:
+            path = self._tool.event_source.input_url
+            raise cannot_read(self, path, f"event {event.count}", error) from None
+        return self._select(parsed)

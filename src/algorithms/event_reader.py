@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from ._ctapipe.processing import DATA_LEVELS
 from ._ctapipe.selection import SelectingStep, can_defer_parsing, unexpected_of_eventio
+from ._input import reading
 
 if TYPE_CHECKING:
     from ._ctapipe.raw_events import RawEvent
@@ -65,15 +66,21 @@ class EventReader(SelectingStep):
         ------
         ctapipe.containers.ArrayEventContainer or RawEvent
             An event, in the order of the file; what is left to `EventParser` as its bytes.
+
+        Raises
+        ------
+        StepError
+            If the file is damaged, after all events before that.
         """
         source = self._tool.event_source
         if self._defers:
             # It needs eventio, which other sources do not.
-            from ._ctapipe.raw_events import raw_events
+            from ._ctapipe.raw_events import RawEventParser, raw_events
 
-            yield from self._with_progress(raw_events(source))
+            events = raw_events(source, RawEventParser.of_all(self.parent.shared, source))
+            yield from self._with_progress(reading(self, source.input_url, events))
         else:
-            for event in self._with_progress(source):
+            for event in self._with_progress(reading(self, source.input_url, source)):
                 if self._select(event) is not None:
                     yield event
 

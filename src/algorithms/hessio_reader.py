@@ -10,6 +10,8 @@ from ctapipe.core.traits import Int, Unicode
 from ctapipe.io import EventSource
 from ctapipe.utils import get_dataset_path
 
+from ._input import cannot_read, is_damage, reading
+
 
 class HessioReader(Component):
     """Producer of the events of a file, of any format that `ctapipe.io.EventSource` reads.
@@ -38,6 +40,8 @@ class HessioReader(Component):
         ------
         ctapipe.core.ToolConfigurationError
             If there is no such file, or no event source can read it.
+        StepError
+            If it is damaged.
         """
         option = f"{type(self).__name__}.filename"
         location = self._locate(option)
@@ -45,12 +49,14 @@ class HessioReader(Component):
         limit: dict[str, Any] = {} if self.max_events is None else {"max_events": self.max_events}
         try:
             self._source = EventSource(input_url=location, parent=self, **limit)
-        except ValueError as error:
-            raise ToolConfigurationError(
-                f"{option}: no event source of ctapipe can read '{location}'; is it an event file?"
-                " 'ctapipe-info --event-sources' lists the installed sources"
-            ) from error
         except Exception as error:
+            if is_damage(error, location):
+                raise cannot_read(self, location, "the beginning", error) from None
+            if isinstance(error, ValueError):
+                raise ToolConfigurationError(
+                    f"{option}: no event source of ctapipe can read '{location}'; is it an event "
+                    "file? 'ctapipe-info --event-sources' lists the installed sources"
+                ) from error
             reason = str(error).partition("\n")[0]
             raise ToolConfigurationError(
                 f"{option}: cannot read events from '{location}': {reason}"
@@ -63,8 +69,13 @@ class HessioReader(Component):
         ------
         ctapipe.containers.ArrayEventContainer
             An event, in the order of the file.
+
+        Raises
+        ------
+        StepError
+            If the file is damaged, after all events before that.
         """
-        yield from self._source
+        yield from reading(self, self._source.input_url, self._source)
 
     def finish(self) -> None:
         """Close the file."""

@@ -7,6 +7,7 @@ import numpy as np
 from ctapipe.core import ToolConfigurationError
 from ctapipe.io import DataLevel
 
+from ._input import reading
 from .hessio_reader import HessioReader
 
 
@@ -65,8 +66,13 @@ class SimTelArrayReader(HessioReader):
         ------
         TelescopeEvent
             In the order of the events in the file, and of the telescopes in an event.
+
+        Raises
+        ------
+        StepError
+            If the file is damaged, after all events before that.
         """
-        for event in self._source:
+        for event in reading(self, self._source.input_url, self._source):
             for tel_id, r1 in event.r1.tel.items():
                 telescope = self._source.subarray.tel[tel_id]
                 yield TelescopeEvent(

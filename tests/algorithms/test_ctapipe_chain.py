@@ -172,7 +172,10 @@ class TestConfiguration:
         ("options", "message"),
         [
             (["--input=nothing.simtel"], "nothing.simtel"),
-            (["--input=files.yaml"], "step 'READER': EventSource.input_url: cannot read events"),
+            (
+                ["--input=files.yaml"],
+                "step 'READER': EventSource.input_url: cannot read events from",
+            ),
             ([], "step 'READER': EventSource.input_url is not set; give an event file"),
             (["--ImageProcesor.image_cleaner_type=X"], "ImageProcesor"),
             (["--outputs=x"], "unknown option '--outputs=x' (did you mean 'output'?)"),

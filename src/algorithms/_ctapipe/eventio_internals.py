@@ -58,16 +58,9 @@ def take_out(o: Any) -> tuple[Any, bytes]:
     header : eventio.header.ObjectHeader
         Its header, as of an object at the beginning of a file.
     payload : bytes
-        What it consists of.
-
-    Raises
-    ------
-    EOFError
-        If the file ends before it.
+        What it consists of; less of it, if the file ends before.
     """
     payload = o.read()
-    if len(payload) < o.size:
-        raise EOFError("File seems to be truncated")
     o.header.content_address = 0
     return o.header, payload
 
@@ -110,6 +103,12 @@ def reading(file: SimTelFile, objects: Iterable[Any]) -> Iterator[None]:
         yield
     finally:
         file._file = opened
+
+
+def is_at_end(file: SimTelFile) -> bool:
+    """Whether a file has come to the end of what it reads; else there is another event."""
+    at_end: bool = file._finished
+    return at_end
 
 
 def read_to_first_event(file: SimTelFile, types: tuple[type, ...]) -> None:

@@ -21,6 +21,7 @@ from ctapipe.utils import EventTypeFilter
 from traitlets import TraitError
 from traitlets.config import Config
 
+from .._input import cannot_read, is_damage
 from .cameras import share_geometries
 
 WaveformModifier = getattr(ctapipe.image, "WaveformModifier", None)  # since ctapipe 0.31
@@ -54,7 +55,7 @@ COMPONENTS = (
     *([WaveformModifier] if WaveformModifier else []),
 )
 
-
+ADVICE = "give an event file, --input=FILE"
 OPTIONS_OF_PROCESS = process.ProcessorTool.class_own_traits(config=True)
 
 
@@ -147,10 +148,23 @@ class ProcessingStep(Component):
         ------
         ctapipe.core.ToolConfigurationError
             If there is no input file, or no event source can read it.
+        StepError
+            If it is damaged.
         """
         tool = ProcessorTool(self._config_of_chain())
         tool.log = self.log
-        tool.event_source = self._shared_source().acquire(tool)
+        try:
+            tool.event_source = self._shared_source().acquire(tool)
+        except (ToolConfigurationError, TraitError):
+            raise
+        except Exception as error:
+            path = _input_url(tool.config)
+            if is_damage(error, path):
+                raise cannot_read(self, path, "the beginning", error) from None
+            reason = str(error).partition("\n")[0]
+            raise ToolConfigurationError(
+                f"EventSource.input_url: cannot read events from '{path}': {reason}; {ADVICE}"
+            ) from error
         self._tool = tool
 
     def finish(self) -> None:
@@ -243,16 +257,19 @@ def _options_in(config: Config, sections: set[str]) -> list[str]:
     return found
 
 
+def _input_url(config: Config) -> str:
+    """The file, as far as a configuration says it."""
+    sections = {"EventSource", *EventSource.non_abstract_subclasses()}
+    for name, value in config.items():
+        if isinstance(value, Config):
+            found = value.get("input_url") if name in sections else _input_url(value)
+            if found:
+                return str(found)
+    return ""
+
+
 def _open(tool: ProcessorTool) -> EventSource:
-    advice = "give an event file, --input=FILE"
     try:
         return EventSource(parent=tool)
     except InputMissing:
-        raise ToolConfigurationError(f"EventSource.input_url is not set; {advice}") from None
-    except TraitError:
-        raise
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise ToolConfigurationError(
-            f"EventSource.input_url: cannot read events: {reason}; {advice}"
-        ) from error
+        raise ToolConfigurationError(f"EventSource.input_url is not set; {ADVICE}") from None

@@ -43,6 +43,7 @@ OF_TELESCOPES = (
     LaserCalibration,
     PixelMonitoring,
 )
+USED = (*OF_EVENT, MCShower, CalibrationPhotoelectrons, *OF_TELESCOPES, Histograms)
 BY_TELESCOPE = (
     "telescope_descriptions",
     "camera_monitorings",
@@ -68,19 +69,19 @@ class RawObject:
 
     @classmethod
     def of(cls, o: Any) -> "RawObject":
-        """Read an object.
+        """Read an object, as far as the file has it.
 
         Parameters
         ----------
         o : eventio.base.EventIOObject
             The object; it cannot be used any more.
-
-        Raises
-        ------
-        EOFError
-            If the file ends before it.
         """
         return cls(*eventio_internals.take_out(o))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file ends within it."""
+        return len(self.payload) < self.header.content_size
 
     def open(self) -> Any:
         """The object, to be parsed."""
@@ -113,7 +114,7 @@ class RawEvent:
     pseudo_id: int
 
 
-def raw_events(source: SimTelEventSource) -> Iterator[RawEvent]:
+def raw_events(source: SimTelEventSource, parse: "RawEventParser") -> Iterator[RawEvent]:
     """Cut those events out of the file of a source that it would yield.
 
     The source is not read. At the end of the file it is told the histograms.
@@ -122,14 +123,25 @@ def raw_events(source: SimTelEventSource) -> Iterator[RawEvent]:
     ----------
     source : ctapipe.io.SimTelEventSource
         The source.
+    parse : RawEventParser
+        Of the same source, for an event that the file ends in.
 
     Yields
     ------
     RawEvent
         The next event.
+
+    Raises
+    ------
+    Exception
+        Whatever the source raises of what is damaged, after all events before that.
     """
     count = n_without_id = 0
     for objects, changes in _cut(source):
+        if objects[-1].is_cut:
+            # The source raises, or takes it for the end of the file.
+            parse(RawEvent(objects, changes, count, 0))
+            return
         event_id = _id_unless_skipped(objects, internals.simtel_file(source))
         if event_id is None:
             continue
@@ -149,10 +161,16 @@ def _cut(source: SimTelEventSource) -> Iterator[tuple[tuple[RawObject, ...], ...
     changes: dict[Any, RawObject] = {}
     changes_of_event: tuple[RawObject, ...] = ()
     is_after_first = False
+    incomplete: list[RawObject] = []
+    failure: Exception | None = None
     path = source.input_url.expanduser()
     with EventIOFile(path, zcat=not source.back_seekable) as file:
         try:
             for o in file:
+                if not isinstance(o, USED):
+                    continue
+                begin = o.address
+                raw = RawObject.of(o)
                 if isinstance(o, OF_EVENT):
                     is_array_event = isinstance(o, ArrayEvent | CalibrationEvent)
                     # Calibration events can lack the object around them; no shower came before.
@@ -164,24 +182,36 @@ def _cut(source: SimTelEventSource) -> Iterator[tuple[tuple[RawObject, ...], ...
                         if isinstance(o, CalibrationEvent):
                             event += photoelectrons
                             photoelectrons = []
-                    event.append(RawObject.of(o))
+                    event.append(raw)
                     if is_array_event:
                         changes_of_event = tuple(changes.values())
                         is_after_first = True
-                elif isinstance(o, MCShower):
-                    shower = [RawObject.of(o)]
-                elif isinstance(o, CalibrationPhotoelectrons):
-                    photoelectrons = [RawObject.of(o)]
-                elif isinstance(o, OF_TELESCOPES) and is_after_first:
-                    changes[o.header.type, o.header.id] = RawObject.of(o)
                 elif isinstance(o, Histograms):
-                    internals.simtel_file(source).histograms = o.parse()
+                    internals.simtel_file(source).histograms = raw.open().parse()
                     break
+                elif isinstance(o, OF_TELESCOPES) and not is_after_first:
+                    if begin >= source.start_pos:
+                        # The source has not seen yet whether it can be parsed.
+                        raw.open().parse()
+                elif raw.is_cut:
+                    incomplete = [raw]
+                elif isinstance(o, MCShower):
+                    shower = [raw]
+                elif isinstance(o, CalibrationPhotoelectrons):
+                    photoelectrons = [raw]
+                else:
+                    changes[o.header.type, o.header.id] = raw
         except EOFError as error:
             # What was read before is complete.
             warnings.warn(str(error), stacklevel=2)
+        except Exception as error:
+            failure = error
     if event:
         yield tuple(event), changes_of_event
+    if incomplete:
+        yield tuple(incomplete), changes_of_event
+    if failure is not None:
+        raise failure
 
 
 def _id_unless_skipped(objects: tuple[RawObject, ...], file: SimTelFile) -> int | None:
@@ -196,15 +226,20 @@ def _id_unless_skipped(objects: tuple[RawObject, ...], file: SimTelFile) -> int 
         return None
     event_id: int = array_event.header.id
     has_telescopes = False
+    trigger = None
     for o in array_event:
-        if isinstance(o, TriggerInformation) and o.header.id != 0:
-            event_id = o.header.id
+        if isinstance(o, TriggerInformation):
+            trigger = o
+            event_id = o.header.id or event_id
         elif isinstance(o, TelescopeEvent):
             has_telescopes = (
                 not file.allowed_telescopes or o.telescope_id in file.allowed_telescopes
             )
             if has_telescopes:
                 break
+    if trigger is not None and not has_telescopes:
+        # It raises if it is damaged, as the telescopes behind it may be.
+        trigger.parse()
     is_skipped = file.skip_calibration if is_calibration else not has_telescopes
     return None if is_skipped else event_id
 
@@ -225,7 +260,21 @@ class RawEventParser:
         self._header: Any = None
         self._is_changed = False
 
-    def __call__(self, raw: RawEvent) -> ArrayEventContainer:
+    @classmethod
+    def of_all(cls, shared: dict[str, Any], source: SimTelEventSource) -> "RawEventParser":
+        """The one that all steps of a process use, as they use the same source.
+
+        Parameters
+        ----------
+        shared : dict
+            What these steps share.
+        source : ctapipe.io.SimTelEventSource
+            The source.
+        """
+        parser: RawEventParser = shared.setdefault("event parser", cls(source))
+        return parser
+
+    def __call__(self, raw: RawEvent) -> ArrayEventContainer | None:
         """Make an event.
 
         Parameters
@@ -235,13 +284,14 @@ class RawEventParser:
 
         Returns
         -------
-        ctapipe.containers.ArrayEventContainer
-            The event that the source would yield.
+        ctapipe.containers.ArrayEventContainer or None
+            The event that the source would yield; None if the bytes are so damaged that it
+            takes them for the end of the file.
 
         Raises
         ------
-        ValueError
-            If the bytes are damaged in such a way that eventio finds no event in them.
+        Exception
+            Whatever the source raises of what is damaged.
         """
         file = internals.simtel_file(self._source)
         with self._lock:
@@ -253,8 +303,11 @@ class RawEventParser:
             objects = (each.open() for each in raw.changes + raw.objects)
             with eventio_internals.reading(file, objects):
                 event = internals.next_event(self._source)
+                is_all = eventio_internals.is_at_end(file)
         if event is None:
-            raise ValueError(f"{self._source.input_url}: event {raw.count} is damaged")
+            return None
+        if not is_all:
+            raise ValueError("what begins the next event is missing")
         event.count = raw.count
         if raw.pseudo_id:
             event.index.event_id = raw.pseudo_id
