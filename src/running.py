@@ -8,7 +8,7 @@ from typing import Any
 
 from traitlets.config import Config
 
-from .configuration.files import importable_from, read_configuration
+from .configuration.files import config_of, importable_from, read_configuration
 from .configuration.reader import read_graph
 from .configuration.suggestions import did_you_mean
 from .configuration.unchecked import modules_in_processes, pipeline_section
@@ -127,8 +127,8 @@ def run(
         config = read_configuration(configuration)
         label = Path(configuration).name
     elif isinstance(configuration, Mapping):
-        config = Config(configuration)
         label = "a dictionary"
+        config = config_of(configuration, label)
     elif isinstance(configuration, list | tuple):
         config = _config_of_steps(configuration)
         label = "Python"

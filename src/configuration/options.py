@@ -8,6 +8,7 @@ from traitlets import TraitError
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import DeferredConfig
 
+from .step_keys import describe_value
 from .suggestions import did_you_mean
 
 __all__ = ["check_options", "config_of_step"]
@@ -32,7 +33,9 @@ def check_options(config: Config, classes: Mapping[str, type], names: Iterable[s
         if section == "version":
             continue
         if not isinstance(content, Mapping) and section in ("Pipeline", *names):
-            errors.append(f"{section!r} must be a section with options, not {content!r}")
+            errors.append(
+                f"{section!r} must be a section with options, not {describe_value(content)}"
+            )
         elif not isinstance(content, Mapping):
             errors.append(
                 f"unknown key {section!r} at the top of the configuration"

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import ConfigurationError
+from .step_keys import describe_value
 from .suggestions import did_you_mean
 
 __all__ = ["load_class"]
@@ -52,7 +53,7 @@ def _find_class(class_name: Any, module_name: Any) -> type:
         raise ConfigurationError(["the key 'module' is missing"])
     for key, value in (("class", class_name), ("module", module_name)):
         if not isinstance(value, str) or not value:
-            raise ConfigurationError([f"{key!r} must be a name, not {value!r}"])
+            raise ConfigurationError([f"{key!r} must be a name, not {describe_value(value)}"])
     module = _import(module_name)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):

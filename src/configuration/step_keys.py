@@ -152,8 +152,12 @@ def mistakes_in_keys(conf: Mapping[str, Any], role: Role) -> Iterator[str]:
 
 def describe_value(value: Any) -> str:
     """A value that a user wrote, short enough for one line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"a {type(value).__name__}"
+    try:
+        text = repr(value)
+    except ValueError:
+        # An integer of more digits than Python writes.
+        text = ""
+    return text if 0 < len(text) <= 60 else f"a {type(value).__name__}"
 
 
 def _wrong_keys(conf: Mapping[str, Any], role: Role) -> Iterator[str]:
