@@ -272,7 +272,7 @@ def test_the_command_says_which_file_it_is(
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.count(path.name) == 1
-    assert f"step 'READER' cannot read" in done.stderr
+    assert "step 'READER' cannot read" in done.stderr
 
 
 @pytest.mark.parametrize("executor", ["sequential", "processes"])

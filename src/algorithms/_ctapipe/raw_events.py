@@ -138,9 +138,8 @@ def raw_events(source: SimTelEventSource, parse: "RawEventParser") -> Iterator[R
     """
     count = n_without_id = 0
     for objects, changes in _cut(source):
-        if objects[-1].is_cut:
-            # The source raises, or takes it for the end of the file.
-            parse(RawEvent(objects, changes, count, 0))
+        if objects[-1].is_cut and parse(RawEvent(objects, changes, count, 0)) is None:
+            # The source takes it for the end of the file, too, unless it raises.
             return
         event_id = _id_unless_skipped(objects, internals.simtel_file(source))
         if event_id is None:
