@@ -1,11 +1,14 @@
 """Takes snapshots of a running pipeline, and sends them."""
 
+import functools
+import itertools
 import os
 import re
 import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -19,16 +22,19 @@ from ..errors import ConfigurationError
 from ..executors import Executor
 from .snapshot import (
     LONGEST_TEXT,
+    MOST_BYTES,
     SCHEMA,
     EventCounts,
     Snapshot,
     State,
     StepSnapshot,
     WorkerState,
+    printable,
 )
 
 __all__ = ["StatusPublisher", "take_snapshot"]
 
+SHORTEST_NAME = 20
 # In Z85, as ZeroMQ writes the 32 bytes of a key.
 KEY = re.compile(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
 SHORTEST_PAUSE_S = 0.1
@@ -63,21 +69,23 @@ def take_snapshot(executor: Executor, pipeline_id: str, configuration: str) -> S
     configuration : str
         The name of the configuration.
     """
+    steps = executor.graph.steps
+    shown = _shown_names(tuple((spec.name, *spec.next_steps) for spec in steps))
     return Snapshot(
         schema=SCHEMA,
         pipeline=pipeline_id,
         host=socket.gethostname(),
         pid=os.getpid(),
-        configuration=_shortened(_encodable(configuration)),
+        configuration=_shortened(printable(configuration), LONGEST_TEXT),
         state=cast("State", executor.state),
         executor=executor.name,
         elapsed_s=executor.elapsed_s,
         events=EventCounts(**executor.events()),
         steps=tuple(
             StepSnapshot(
-                name=_encodable(spec.name),
+                name=shown[spec.name],
                 role=spec.role,
-                next_steps=tuple(map(_encodable, spec.next_steps)),
+                next_steps=tuple(map(shown.__getitem__, spec.next_steps)),
                 chained=spec.chained,
                 workers=executor.workers(i),
                 worker_states=cast("tuple[WorkerState, ...]", tuple(states)),
@@ -102,13 +110,36 @@ def take_snapshot(executor: Executor, pipeline_id: str, configuration: str) -> S
     )
 
 
-def _encodable(text: str) -> str:
-    """The same, but for what the name of a file has in place of bytes that are no letters."""
-    return text.encode(errors="replace").decode()
+@functools.lru_cache(maxsize=1)
+def _shown_names(steps: tuple[tuple[str, ...], ...]) -> dict[str, str]:
+    """What a window is to call steps: names that it takes, each for one step.
+
+    Of each step its name comes first, then those of its next steps.
+    """
+    longest = LONGEST_TEXT
+    while True:
+        shown: dict[str, str] = {}
+        taken: set[str] = set()
+        for name, *_ in steps:
+            candidates = (_shortened(printable(name), longest, end) for end in _ends())
+            shown[name] = next(each for each in candidates if each not in taken)
+            taken.add(shown[name])
+        n_bytes = sum(len(shown[name].encode()) for names in steps for name in names)
+        # What else is in a snapshot can need as much again.
+        if n_bytes <= MOST_BYTES // 2 or longest <= SHORTEST_NAME:
+            return shown
+        longest //= 2
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+def _ends() -> Iterator[str]:
+    yield ""
+    yield from map(str, itertools.count(2))
+
+
+def _shortened(text: str, longest: int, end: str = "") -> str:
+    if len(text) + len(end) <= longest:
+        return text + end
+    return f"{text[: longest - 1 - len(end)]}…{end}"
 
 
 class StatusPublisher:

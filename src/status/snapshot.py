@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 __all__ = [
     "ENDED",
     "LONGEST_TEXT",
+    "MOST_BYTES",
     "SCHEMA",
     "BadSnapshot",
     "EventCounts",
@@ -16,6 +17,7 @@ __all__ = [
     "State",
     "StepSnapshot",
     "WorkerState",
+    "printable",
     "read_snapshot",
 ]
 
@@ -200,17 +202,18 @@ def _printable(snapshot: Snapshot) -> Snapshot:
         return snapshot
     return msgspec.structs.replace(
         snapshot,
-        **{key: _replaced(getattr(snapshot, key)) for key in own},
+        **{key: printable(getattr(snapshot, key)) for key in own},
         steps=tuple(
             msgspec.structs.replace(
-                step, name=_replaced(step.name), next_steps=tuple(map(_replaced, step.next_steps))
+                step, name=printable(step.name), next_steps=tuple(map(printable, step.next_steps))
             )
             for step in snapshot.steps
         ),
     )
 
 
-def _replaced(text: str) -> str:
+def printable(text: str) -> str:
+    """A text without letters that would change how others are shown, or cannot be sent."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 

@@ -46,6 +46,40 @@ def receive_until(subscriber, *states):
     return snapshots
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["n" * 1000 + str(i) for i in range(30)],
+        ["望遠鏡" * 400 + str(i) for i in range(248)],
+        ["\N{TELESCOPE}" * 1000 + str(i) for i in range(248)],
+        ["a\nb", "a\tb", "a\x1bb", "a\ud800b", "a\ufffdb", "a\ufffdb2"],
+        ["n" * 199 + "…", "n" * 200, "n" * 201, "n" * 198 + "…2"],
+        ["שלב", "مرحلة", "चरण", "e\u0301", "é"],
+    ],
+    ids=["long", "Chinese", "emoji", "not printable", "alike", "scripts"],
+)
+def test_whatever_steps_are_called_a_window_can_show_them(names):
+    """Each with its links, and no two by the same name."""
+    next_steps = {name: names[i + 1 : i + 3] for i, name in enumerate(names)}
+    stages = [
+        {"name": name, "class": Pass, "next_steps": next_steps[name] or ["LAST"]} for name in names
+    ]
+    pipeline = {
+        "producer_conf": {"name": "FIRST", "class": numbers(3)},
+        "stagers_conf": stages,
+        "consumer_conf": {"name": "LAST", "class": Consumer},
+    }
+    graph = read_graph({"Pipeline": pipeline})
+    runner = EXECUTORS["sequential"](graph, logging.getLogger())
+    sent = msgspec.json.encode(take_snapshot(runner, "a run", "x" * 1000))
+    steps = read_snapshot(sent).steps
+    assert len({step.name for step in steps}) == len(names) + 2
+    shown = {spec.name: step.name for spec, step in zip(graph.steps, steps, strict=True)}
+    for spec, step in zip(graph.steps, steps, strict=True):
+        assert step.next_steps == tuple(shown[name] for name in spec.next_steps)
+    assert all(shown[name].startswith(name[:10]) for name in names if name.isprintable())
+
+
 def test_a_snapshot_before_there_are_workers(executor):
     Producer = type("Producer", (), {"run": lambda self: iter(range(5))})
     graph = read_graph(
@@ -78,7 +112,7 @@ def test_a_file_whose_name_is_no_text():
     runner = EXECUTORS["sequential"](graph, logging.getLogger())
     taken = take_snapshot(runner, "a run", os.fsdecode(b"\xff.json"))
     assert read_snapshot(msgspec.json.encode(taken)) == taken
-    assert taken.configuration == "?.json"
+    assert taken.configuration == "\ufffd.json"
 
 
 @pytest.mark.parametrize("executor", ["threads", "sequential"])
