@@ -121,7 +121,8 @@ def _shown_names(steps: tuple[tuple[str, ...], ...]) -> dict[str, str]:
         shown: dict[str, str] = {}
         taken: set[str] = set()
         for name, *_ in steps:
-            candidates = (_shortened(printable(name), longest, end) for end in _ends())
+            text = printable(name)
+            candidates = (_shortened(text, longest, end) for end in _ends())
             shown[name] = next(each for each in candidates if each not in taken)
             taken.add(shown[name])
         n_bytes = sum(len(shown[name].encode()) for names in steps for name in names)
