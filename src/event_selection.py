@@ -50,14 +50,14 @@ class EventSelection:
             return EventSelection(frozenset(events), None)
         return EventSelection(frozenset(events), max(onwards, self.onwards))
 
-    def write(self, path: Path) -> None:
-        """Write it to a file, as JSON."""
+    def to_json(self) -> str:
+        """What `read` reads from a file."""
         what = {"schema": SCHEMA, "events": sorted(self.events), "onwards": self.onwards}
-        path.write_text(json.dumps(what) + "\n")
+        return json.dumps(what)
 
     @classmethod
     def read(cls, path: Path) -> "EventSelection":
-        """Read what `write` has written.
+        """Read a file with what `to_json` returns.
 
         Raises
         ------

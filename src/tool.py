@@ -298,15 +298,20 @@ class Pipeline(Tool):
     def _report(self) -> None:
         summary = summarize(self._executor)
         self.log.info("%s", summary_table(summary))
-        if self.summary is not None:
-            try:
-                self.summary.write_text(json.dumps(summary, indent=2) + "\n")
-            except OSError as error:
-                self._fail_to_write("--summary", self.summary, error)
-            Provenance().add_output_file(self.summary, role="Pipeline Summary", add_meta=False)
+        # First, because it can be told from nothing else.
         if self.failed is not None:
-            self._executor.remaining().write(self.failed)
-            Provenance().add_output_file(self.failed, role="Failed Events", add_meta=False)
+            text = self._executor.remaining().to_json()
+            self._write("failed", self.failed, text, role="Failed Events")
+        if self.summary is not None:
+            text = json.dumps(summary, indent=2)
+            self._write("summary", self.summary, text, role="Pipeline Summary")
+
+    def _write(self, option: str, path: FilePath, text: str, role: str) -> None:
+        try:
+            path.write_text(text + "\n")
+        except OSError as error:
+            self._fail_to_write(f"--{option}", path, error)
+        Provenance().add_output_file(path, role=role, add_meta=False)
 
     def _fail_to_write(self, option: str, path: FilePath, error: OSError) -> NoReturn:
         self.log.error(

@@ -451,11 +451,13 @@ class Parallel(Executor):
 
     def _route(self) -> None:
         try:
-            self._router.run()
+            try:
+                self._router.run()
+            finally:
+                self._left = self._router.unfinished()
         except BaseException as error:
             self._break_off(as_failure("the router cannot go on", error))
         finally:
-            self._left = self._router.unfinished()
             self._routed.set()
 
     def _on_error(self, error: Failure) -> None:
