@@ -99,6 +99,8 @@ class Supervisor:
                 worker.has_ended()
                 return
             endpoint = self._router.endpoint(worker.router_index)
+            # Nobody else's, should its number be given away again.
+            worker.pid = None
             worker.connection = self._fork_server.fork(worker.slot, endpoint)
         self._wake()
 
