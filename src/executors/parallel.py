@@ -224,7 +224,7 @@ class Parallel(Executor):
             worker.end()
         for worker in self._workers:
             if isinstance(worker, ProcessWorker) and worker.connection is not None:
-                self._wait_for(worker.ended)
+                self._wait_for(worker.ended, f"a process of step {worker.name!r} to end")
 
     def _finish_calls(self) -> Iterable[list[threading.Event]]:
         """Tell the workers to make the calls of ``finish`` of one step after the other."""
@@ -274,12 +274,12 @@ class Parallel(Executor):
         self._close_processes()
         start_thread(threading.Thread(target=self._join_and_close, name="closer", daemon=True))
 
-    def _wait_for(self, event: threading.Event) -> None:
+    def _wait_for(self, event: threading.Event, what: str = "") -> None:
         """Wait in the main thread, so that a signal is handled whenever it comes."""
         while not event.wait(LONGEST_DEAFNESS_S):
             if self._is_aborted:
                 raise KeyboardInterrupt
-            self._watchdog.look(event)
+            self._watchdog.look(event, what)
 
     def _join_and_close(self) -> None:
         for worker in self._workers:

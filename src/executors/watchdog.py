@@ -69,13 +69,15 @@ class Watchdog:
         self._moved = time.monotonic()
         self._patience_s = self._longest_s = PATIENCE_S
 
-    def look(self, waited_for: object) -> None:
+    def look(self, waited_for: object, what: str) -> None:
         """Say what has to be said now.
 
         Parameters
         ----------
         waited_for : object
             What the main thread waits for; another one each time.
+        what : str
+            What that is, where no call of a worker is waited for.
         """
         now = time.monotonic()
         jobs = self._router.jobs_in_hand()
@@ -87,7 +89,7 @@ class Watchdog:
             self._seen, self._moved, self._patience_s = seen, now, self._longest_s
         elif now - self._moved >= self._patience_s:
             self._patience_s *= 2
-            self._log.warning("%s", "\n".join(self._describe(now)))
+            self._log.warning("%s", "\n".join(self._describe(now, what)))
 
     def _look_at_job(self, i: int, job: tuple[int, int] | None, now: float) -> None:
         before = self._jobs[i]
@@ -104,8 +106,10 @@ class Watchdog:
                 error.add_note(f"it was here:\n{self._workers[i].stack()}")
                 self._workers[i].time_out(error)
 
-    def _describe(self, now: float) -> list[str]:
+    def _describe(self, now: float, what: str) -> list[str]:
         lines = [f"nothing has moved for {now - self._moved:.0f} s"]
+        if what:
+            lines.append(f"the run waits for {what}")
         states = [iter(states) for states in self._router.worker_states()]
         for spec, worker, job in zip(self._specs, self._workers, self._jobs, strict=True):
             call = worker.call_in_hand
@@ -113,14 +117,14 @@ class Watchdog:
             if call is None or (call == "work" and state == "idle"):
                 continue
             if call != "work":
-                what = f"is in {call}()"
+                where = f"is in {call}()"
             elif state == "blocked":
-                what = "waits for room in the queue of a step that it sends to"
+                where = "waits for room in the queue of a step that it sends to"
             elif job is None:
-                what = "is in run()"
+                where = "is in run()"
             else:
-                what = f"is in run() on event {job.event}, for {now - job.since:.0f} s"
-            lines.append(f"a worker of step {spec.name!r} {what}; it is here:\n{worker.stack()}")
+                where = f"is in run() on event {job.event}, for {now - job.since:.0f} s"
+            lines.append(f"a worker of step {spec.name!r} {where}; it is here:\n{worker.stack()}")
         for spec, counters in zip(self._graph.steps, self._router.counters(), strict=True):
             # Some wait in a worker, behind the one that it works on.
             given = counters["received"] - counters["done"] - counters["failed"]

@@ -72,6 +72,7 @@ def serve(connection: Connection, descriptors: socket.socket) -> None:
         # The main process may have died.
         with contextlib.suppress(OSError):
             connection.send(("failed", "".join(traceback.format_exception_only(error)).strip()))
+    signal.set_wakeup_fd(-1)
     for pid in slots:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -39,7 +39,7 @@ class Supervisor:
     break_off : callable
         Takes why the run cannot go on.
     wait_for : callable
-        Waits in the main thread for an event that it takes.
+        Takes an event and what it is, and waits for it in the main thread.
     retries : int
         How many workers a message may kill before it is given up.
     """
@@ -52,7 +52,7 @@ class Supervisor:
         on_error: Callable[[Failure], None],
         may_skip: Callable[[Failure], bool],
         break_off: Callable[[Failure], None],
-        wait_for: Callable[[threading.Event], None],
+        wait_for: Callable[[threading.Event, str], None],
         retries: int,
     ) -> None:
         self._router = router
@@ -93,7 +93,7 @@ class Supervisor:
         OSError
             If this process may not open any more files.
         """
-        self._wait_for(self._ready)
+        self._wait_for(self._ready, "the modules of the steps to be imported for worker processes")
         with self._lock:
             if self._is_aborted:
                 worker.has_ended()

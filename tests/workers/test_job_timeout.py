@@ -112,6 +112,55 @@ def test_wrong_values_for_all_steps(option):
         run(pipeline(Pass, Consumer, **{option: 0}))
 
 
+SLOW_IMPORT = """
+import logging, sys, time
+from pathlib import Path
+from ctapipe.pipeline import run
+from ctapipe.pipeline.executors import watchdog
+from steps import Numbers, Stage, Consumer
+
+class UntilItIsSaid(logging.Handler):
+    def emit(self, record):
+        if "to be imported" in record.getMessage():
+            Path("said").touch()
+
+logging.basicConfig()
+logging.getLogger("ctapipe.pipeline").addHandler(UntilItIsSaid())
+watchdog.PATIENCE_S = 0.5
+run([Numbers, Stage, Consumer], executor="processes")
+"""
+STEPS = """
+import sys, time
+from pathlib import Path
+
+while "fork_server" in str(sys.modules["__main__"].__spec__) and not Path("said").exists():
+    time.sleep(0.01)
+
+class Numbers:
+    def run(self):
+        yield from range(20)
+
+class Stage:
+    def run(self, number):
+        return number
+
+class Consumer:
+    def run(self, number):
+        pass
+"""
+
+
+def test_a_slow_import_for_worker_processes_is_said(tmp_path):
+    (tmp_path / "steps.py").write_text(STEPS)
+    script = tmp_path / "script.py"
+    script.write_text(SLOW_IMPORT)
+    result = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert "the run waits for the modules of the steps to be imported" in result.stderr
+
+
 QUIET = """
 import threading, time
 from ctapipe.pipeline import run
