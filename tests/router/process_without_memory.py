@@ -13,6 +13,7 @@ import time
 import numpy as np
 from failing_allocations import fail_each, try_again
 
+from ctapipe.pipeline import ConfigurationError
 from ctapipe.pipeline._router import Router
 from ctapipe.pipeline.processes.remote_router import RemoteRouter
 from ctapipe.pipeline.processes.shared_layout import SharedLayout
@@ -146,12 +147,18 @@ def move_messages(memory, directory, ordered):
 def run(directory, ordered):
     """The same; all of the shared memory is free then."""
     error = None
-    with contextlib.closing(LAYOUT.create()) as memory:
+    try:
+        memory = LAYOUT.create()
+    except ConfigurationError as refused:
+        assert "Cannot allocate memory" in str(refused)
+        return
+    with contextlib.closing(memory):
         try:
             move_messages(memory, directory, ordered)
         except (MemoryError, OSError) as caught:
             # Its frames keep messages.
             error = caught.with_traceback(None)
+            error.__context__ = None
             gc.collect()
             # As the executor does for a process that has died.
             memory.reclaim_arena(WORKER)

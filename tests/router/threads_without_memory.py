@@ -100,6 +100,7 @@ def run(ordered, discards):
     except (MemoryError, OSError) as caught:
         # Its frames keep messages.
         error = caught.with_traceback(None)
+        error.__context__ = None
     gc.collect()
     assert not living, f"{len(living)} messages are left"
     if error is not None:
