@@ -73,14 +73,15 @@ typedef struct {
  */
 typedef struct {
     uint64_t sent;  /* messages that the worker has sent to the router */
-    uint64_t begun; /* jobs that the worker has begun */
-    char line_of_its_own[48];
+    char line_of_its_own[56];
     uint64_t given; /* messages that the router has sent to the worker */
     char another_line[56];
+    uint64_t begun; /* jobs that the worker has begun; hardly anybody reads it */
+    char a_third_line[56];
 } wire_counts;
 
 /* What Python reserves in the memory that processes share, bytes; a cache line for the flags. */
-enum { WIRE_FLAGS_SIZE = 64, WIRE_COUNTS_SIZE = 128 };
+enum { WIRE_FLAGS_SIZE = 64, WIRE_COUNTS_SIZE = 192 };
 
 _Static_assert(sizeof(wire_header) == 16, "with an address, it fits into a zmq_msg_t");
 _Static_assert(sizeof(wire_packed) == 16, "the sizes after it are aligned");
