@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import multiprocessing.util
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.managers import BaseManager
 from multiprocessing.pool import Pool
@@ -14,8 +15,16 @@ PATIENCE_S = 1.0
 
 def end_children() -> None:
     """End the processes of `multiprocessing`, as Python does at the end of a program."""
-    if not multiprocessing.active_children():
-        return
+    if multiprocessing.active_children():
+        _end_active_children()
+    # Its directories and semaphores go with this; there is no public way, and they are all that
+    # would be left without it.
+    end_of_program = getattr(multiprocessing.util, "_exit_function", None)
+    if end_of_program is not None:
+        end_of_program()
+
+
+def _end_active_children() -> None:
     # First those who look after processes: a pool would start others.
     gc.unfreeze()
     for kept in gc.get_objects():

@@ -243,7 +243,24 @@ def test_a_step_here_forks_what_lives_longer_than_the_run(end, step, returncode)
 
 
 POOL = "multiprocessing.Pool(2)"
+FORKSERVER_POOL = 'multiprocessing.get_context("forkserver").Pool(2)'
 EXECUTOR = "concurrent.futures.ProcessPoolExecutor(2)"
+
+
+def test_the_directory_of_a_pool_that_a_step_has_closed_is_removed(end):
+    end(
+        f"""
+    import multiprocessing
+    def run(self, number):
+        if number == 5:
+            with {FORKSERVER_POOL} as pool:
+                pool.map(abs, [number])
+        return number
+    Stage.run = run
+    """,
+        producer="Few",
+        returncode=0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,6 +268,8 @@ EXECUTOR = "concurrent.futures.ProcessPoolExecutor(2)"
     [
         (POOL, False),
         (POOL, True),
+        (FORKSERVER_POOL, False),
+        (FORKSERVER_POOL, True),
         (EXECUTOR, False),
         (EXECUTOR, True),
         ("multiprocessing.Manager()", False),
