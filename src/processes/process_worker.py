@@ -95,7 +95,7 @@ class ProcessWorker:
 
     def kill(self) -> None:
         """End the process now, if it runs."""
-        if self.pid is not None and not self.ended.is_set():
+        if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 

@@ -64,8 +64,8 @@ class Supervisor:
         self._retries = retries
         self._workers: list[ProcessWorker] = []
         self._lock = threading.Lock()
-        # Those that the router has yet to clear, and how they died.
-        self._dying: dict[ProcessWorker, str] = {}
+        # Those that the router has yet to clear: which process it was, and how it died.
+        self._dying: dict[ProcessWorker, tuple[int | None, str]] = {}
         self._is_routed = False
         self._is_aborted = False
         self._fork_server = fork_server
@@ -99,8 +99,6 @@ class Supervisor:
                 worker.has_ended()
                 return
             endpoint = self._router.endpoint(worker.router_index)
-            # Nobody else's, should its number be given away again.
-            worker.pid = None
             worker.connection = self._fork_server.fork(worker.slot, endpoint)
         self._wake()
 
@@ -109,7 +107,7 @@ class Supervisor:
         with self._lock:
             self._is_routed = True
             dying, self._dying = self._dying, {}
-        for worker, how in dying.items():
+        for worker, (_, how) in dying.items():
             self._lose(worker, "finish", how)
 
     def abort(self) -> None:
@@ -219,6 +217,8 @@ class Supervisor:
 
     def _handle_end(self, slot: int, status: int) -> None:
         worker = self._in_slot(slot)
+        # Its number may be given to another process.
+        pid, worker.pid = worker.pid, None
         if worker.connection is not None and not worker.connection.closed:
             self._read(worker)
             worker.connection.close()
@@ -236,7 +236,7 @@ class Supervisor:
             is_at_work = worker.works and not self._is_routed and not worker.is_retiring
             worker.n_failed_starts += call == "init"
             if is_at_work and worker.n_failed_starts <= MOST_FAILED_STARTS:
-                self._dying[worker] = how
+                self._dying[worker] = pid, how
                 gives_up = worker.timed_out is not None
                 self._router.worker_died(worker.router_index, True, gives_up)
                 return
@@ -260,14 +260,14 @@ class Supervisor:
                 worker.retire()
                 continue
             with self._lock:
-                how = self._dying.pop(worker, "")
+                pid, how = self._dying.pop(worker, (None, ""))
             (is_replaced,) = rest
             worker.timed_out = None
             if how and is_replaced:
                 self._log.warning(
                     "step %r: the worker process %s %s; another takes its place",
                     worker.name,
-                    worker.pid,
+                    pid,
                     how,
                 )
             if is_replaced:
