@@ -1,4 +1,4 @@
-"""The thread that makes a worker's calls, and how the main thread waits for them."""
+"""The thread that makes a worker's calls."""
 
 import queue
 import threading
