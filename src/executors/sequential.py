@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import threading
 import time
 from bdb import BdbQuit
 from collections import deque
@@ -61,7 +60,6 @@ class Sequential(Executor):
         self._ending = True
 
     def _run(self) -> None:
-        self._thread = threading.get_ident()
         sends = [
             self._produced if spec.role == "producer" else functools.partial(self._enqueue, i)
             for i, spec in enumerate(self.graph.steps)
@@ -131,10 +129,6 @@ class Sequential(Executor):
         self._resumed = time.monotonic()
 
     def _enqueue(self, sender: int, target: int, message: Any) -> None:
-        if threading.get_ident() != self._thread:
-            raise RuntimeError(
-                "send_msg was called in another thread than the one that called run()"
-            )
         self._counters[sender]["sent"] += 1
         counters = self._counters[target]
         counters["queue"] += 1

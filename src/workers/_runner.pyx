@@ -133,6 +133,7 @@ cdef class Runner:
         """
         self.used_send_msg = False
         self.running = True
+        self.owner = PyThread_get_thread_ident()
         try:
             messages = self.run()
             if messages is None:
@@ -171,8 +172,7 @@ cdef class Runner:
         """
         self.used_send_msg = False
         self.running = True
-        if self.counts is not NULL:
-            self.owner = PyThread_get_thread_ident()
+        self.owner = PyThread_get_thread_ident()
         try:
             result = self.run(message)
             if type(result) is GeneratorType:
@@ -230,7 +230,7 @@ cdef class Runner:
         Raises
         ------
         RuntimeError
-            Outside of ``run``.
+            Outside of ``run``, or in another thread than the one that called it.
         ValueError
             If there is no such step.
         """
@@ -238,6 +238,10 @@ cdef class Runner:
             raise RuntimeError(
                 f"step {self.name!r} called send_msg outside of run(); "
                 "messages can be sent in run() only"
+            )
+        if PyThread_get_thread_ident() != self.owner:
+            raise RuntimeError(
+                "send_msg was called in another thread than the one that called run()"
             )
         target = self.default
         if step_name is not None:
@@ -280,10 +284,6 @@ cdef class Runner:
                 self.elsewhere += <uint64_t> self.channel.blocked_ns - waited
             self.counts[SENT] += 1
             return 0
-        if PyThread_get_thread_ident() != self.owner:
-            raise RuntimeError(
-                "send_msg was called in another thread than the one that called run()"
-            )
         self.counts[SENT] += 1
         return (<Runner> follower).take(self, message)
 
