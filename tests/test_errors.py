@@ -3,13 +3,14 @@
 import contextlib
 import errno
 import logging
+import itertools
 import os
 import resource
 import threading
 import time
 
 import pytest
-from common_steps import CannotBeLoaded, Consumer, Pass, collector
+from common_steps import CannotBeLoaded, Consumer, Pass, collector, numbers
 from ctapipe.core import Component, ToolConfigurationError
 from ctapipe.core.traits import Int
 from traitlets.config import Config
@@ -310,6 +311,21 @@ def test_too_many_workers_for_the_file_descriptors_there_are(executor, more):
     assert os.listdir("/dev/fd") == before
 
 
+@pytest.mark.parametrize("n_free", range(1, 30, 4))
+def test_too_few_file_descriptors_for_any_pipeline(executor, n_free):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = os.listdir("/dev/fd")
+    free = (number for number in range(soft) if str(number) not in before)
+    limit = next(itertools.islice(free, n_free, None))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        with pytest.raises(ConfigurationError, match="file descriptors"):
+            run([Forever, Pass, Consumer], executor=executor)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert os.listdir("/dev/fd") == before
+
+
 def test_the_time_of_a_producer_that_fails_is_counted_once(executor):
     class Producer:
         def run(self):
@@ -402,3 +418,33 @@ def test_an_exit_in_a_step_is_a_failure(executor):
 
     with pytest.raises(StepError, match="'Exits' raised SystemExit"):
         run([Forever, Exits, Consumer], executor=executor)
+
+
+def test_a_step_raises_what_is_no_exception(executor):
+    class Own(BaseException):
+        pass
+
+    class Fails:
+        def run(self, number):
+            if number == 7:
+                raise Own
+            return number
+
+    with pytest.raises(StepError, match="'Fails' raised Own in run"):
+        run([numbers(), Fails, Consumer], executor=executor)
+    summary = run(
+        {
+            "Pipeline": {
+                "executor": executor,
+                "on_error": "skip",
+                "producer_conf": {"name": "P", "class": numbers()},
+                "stagers_conf": [
+                    {"name": "S", "class": Fails},
+                    {"name": "T", "class": Fails, "chained": True},
+                ],
+                "consumer_conf": {"name": "C", "class": Consumer},
+            }
+        }
+    )
+    assert [step["failed"] for step in summary["steps"]] == [0, 1, 0, 0]
+    assert summary["steps"][-1]["received"] == 19

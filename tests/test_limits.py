@@ -71,6 +71,12 @@ def test_more_steps_than_a_header_can_name():
         Router([(-1, rank, 0, None, 0) for rank in range(65537)])
 
 
+def test_more_stages_than_a_message_can_be_sent_to():
+    message = r"Pipeline.stagers_conf has 65535 steps; 65534 is the most"
+    with pytest.raises(ConfigurationError, match=message):
+        run_stages([{"name": f"Stage{i}", "class": Pass} for i in range(65535)])
+
+
 def test_more_shared_memory_than_there_can_be():
     with pytest.raises(ConfigurationError, match="shared_memory_mb: there cannot be 100000000 MB"):
         run_stages([{"name": "Stage", "class": Pass}], "processes", shared_memory_mb=10**8)

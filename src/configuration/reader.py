@@ -15,6 +15,8 @@ from .suggestions import did_you_mean
 
 __all__ = ["configured_classes", "read_graph"]
 
+# A message's header has 16 bits for its step; and there are a producer and a consumer.
+MOST_STAGES = 65_534
 GRAPH_KEYS = ("producer_conf", "stagers_conf", "consumer_conf")
 
 
@@ -132,6 +134,11 @@ class _Reader:
             self.errors.append(
                 f"Pipeline.stagers_conf must be a list of steps, not {describe_value(stagers)}"
             )
+        elif len(stagers) > MOST_STAGES:
+            self.errors.append(
+                f"Pipeline.stagers_conf has {len(stagers)} steps; {MOST_STAGES} is the most"
+            )
+            return
         else:
             for i, conf in enumerate(stagers):
                 self._read_step(f"stagers_conf[{i}]", conf, "stage")

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 from ..configuration.graph import Graph
-from ..errors import Failure, describe
+from ..errors import ConfigurationError, Failure, describe
 from ..event_selection import ALL_EVENTS, EventSelection
+from ..processes.descriptor_limit import check_descriptors
 from ..processes.fork_server_client import ForkServerClient
 
 __all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
@@ -17,6 +18,8 @@ OnError = Literal["stop", "skip"]
 ON_ERROR: tuple[OnError, ...] = ("stop", "skip")
 DEFAULT_RETRIES = 2
 DEFAULT_SHARED_MEMORY_MB = 1024
+# For the smallest pipeline and its window, and something to spare.
+FEWEST_DESCRIPTORS = 32
 
 
 class Executor(ABC):
@@ -41,6 +44,11 @@ class Executor(ABC):
     only : EventSelection
         Which events of the producer are worked on.
 
+    Raises
+    ------
+    ConfigurationError
+        If this process may not open the files that any run needs.
+
     Attributes
     ----------
     state : str
@@ -61,6 +69,12 @@ class Executor(ABC):
         fork_server: ForkServerClient | None = None,
         only: EventSelection = ALL_EVENTS,
     ) -> None:
+        try:
+            check_descriptors(FEWEST_DESCRIPTORS)
+        except OSError as error:
+            raise ConfigurationError(
+                [f"no more file descriptors ({error}): raise the limit with ulimit -n"]
+            ) from None
         self.graph = graph
         self.log = log
         self.state = "starting"

@@ -38,6 +38,9 @@ from .watchdog import Watchdog
 __all__ = ["Processes", "Threads"]
 
 MOST_SEND_AHEAD = 64
+# What a worker process takes here when it starts: its connection to the router, and both ends of
+# that to the main process.
+DESCRIPTORS_PER_PROCESS = 3
 
 
 class Parallel(Executor):
@@ -318,7 +321,7 @@ class Parallel(Executor):
                     channels[slot] = self._channel(slot, head, pool)
                     self._channels.append(channels[slot])
             if self._memory is not None:
-                check_descriptors(len(indices))
+                check_descriptors(DESCRIPTORS_PER_PROCESS * len(indices))
             steps = create_steps(
                 self.graph,
                 [

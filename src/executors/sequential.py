@@ -14,9 +14,6 @@ from .executor import Executor
 
 __all__ = ["Sequential"]
 
-# A KeyboardInterrupt is the user's.
-FAILURES = (Exception, SystemExit)
-
 
 class Sequential(Executor):
     """Runs each message of the producer to its end before it takes the next.
@@ -79,7 +76,9 @@ class Sequential(Executor):
                 called.append(step)
                 try:
                     step.init()
-                except FAILURES as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     self._errors.append(step.failure("init", error))
                     return
             if not self._interrupted:
@@ -89,7 +88,9 @@ class Sequential(Executor):
             for step in called:
                 try:
                     step.finish()
-                except FAILURES as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     self._errors.append(step.failure("finish", error))
 
     def _produce(self) -> None:
@@ -101,7 +102,9 @@ class Sequential(Executor):
                 self._steps[0].runner.produce(lambda: self._ending)
         except BdbQuit:
             raise KeyboardInterrupt from None
-        except FAILURES as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             counters["failed"] += 1
             self._errors.append(self._steps[0].failure("run", error))
         finally:
@@ -147,7 +150,9 @@ class Sequential(Executor):
         except BdbQuit:
             # The user has left the debugger.
             raise KeyboardInterrupt from None
-        except FAILURES as error:
+        except (KeyboardInterrupt, RunEnded):
+            raise
+        except BaseException as error:
             counters["failed"] += 1
             self._fail(step, error)
         finally:
@@ -155,7 +160,7 @@ class Sequential(Executor):
             counters["running"] = 0
 
     def _on_chained_error(self, step: Step, error: BaseException) -> None:
-        if isinstance(error, BdbQuit) or not isinstance(error, FAILURES):
+        if isinstance(error, BdbQuit | KeyboardInterrupt):
             raise error
         self._fail(step, error)
 

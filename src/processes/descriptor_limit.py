@@ -1,16 +1,11 @@
-"""Whether the main process may open as many files as its worker processes need."""
+"""Whether this process may open as many files as are needed."""
 
 import contextlib
 import os
 
 __all__ = ["check_descriptors"]
 
-# What a worker process takes here when it starts: its connection to the router, and both ends of
-# that to the main process.
-PER_WORKER = 3
-
-
-def check_descriptors(n_workers: int) -> None:
+def check_descriptors(n_files: int) -> None:
     """Open so many files for a moment: libzmq aborts where it finds no room.
 
     Raises
@@ -19,5 +14,5 @@ def check_descriptors(n_workers: int) -> None:
         If that is too many.
     """
     with contextlib.ExitStack() as opened:
-        for _ in range(PER_WORKER * n_workers):
+        for _ in range(n_files):
             opened.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))

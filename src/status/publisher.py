@@ -20,6 +20,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from ..errors import ConfigurationError
 from ..executors import Executor
+from ..workers.worker_thread import start_thread
 from .snapshot import (
     LONGEST_TEXT,
     MOST_BYTES,
@@ -204,7 +205,12 @@ class StatusPublisher:
         self._thread = threading.Thread(target=self._publish, name="status", daemon=True)
 
     def __enter__(self) -> "StatusPublisher":
-        self._thread.start()
+        try:
+            start_thread(self._thread)
+        except ConfigurationError:
+            self._close()
+            self._context.term()
+            raise
         return self
 
     def __exit__(
@@ -224,9 +230,12 @@ class StatusPublisher:
             self._publish_until_end()
         finally:
             # Whatever went wrong: the context waits for them.
-            self._socket.disable_monitor()
-            self._monitor.close()
-            self._socket.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close()
+        self._socket.close()
 
     def _publish_until_end(self) -> None:
         silence_s = 0.0
