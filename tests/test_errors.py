@@ -2,8 +2,8 @@
 
 import contextlib
 import errno
-import logging
 import itertools
+import logging
 import os
 import resource
 import threading

@@ -5,6 +5,7 @@ import os
 
 __all__ = ["check_descriptors"]
 
+
 def check_descriptors(n_files: int) -> None:
     """Open so many files for a moment: libzmq aborts where it finds no room.
 
