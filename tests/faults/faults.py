@@ -42,7 +42,7 @@ RAISED = [
     act("raises_system_exit_with_text", outcomes.fails),
     act("recurses", outcomes.fails),
     act("recurses_in_c", outcomes.fails),
-    act("takes_all_memory", outcomes.fails, calls=("init", "run", "finish")),
+    act("takes_all_memory", outcomes.fails_with_others, calls=("init", "run", "finish")),
     act("returns_false", outcomes.fails, calls=("init",)),
 ]
 

@@ -72,6 +72,13 @@ def fails(trial):
     return codes(1)
 
 
+def fails_with_others(trial):
+    """A call raises; what another thread is about, the start of one included, may fail as well."""
+    if trial.acts_in_process or trial.executor == "sequential":
+        return fails(trial)
+    return codes(1, 2, *fails(trial).codes)
+
+
 def fails_or_interrupts(trial):
     """In the main thread, a KeyboardInterrupt is the user's."""
     in_main_thread = trial.executor == "sequential" or trial.act.call == "create"
