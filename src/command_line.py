@@ -81,7 +81,12 @@ def take_step_options(
         section = taken.setdefault(name, Config())
         for nested in sections:
             section = section[nested]
-        if _takes_several(classes[name], option) and not sections:
+        several = _takes_several(classes[name], option) and not sections
+        if option in section and not several:
+            raise ConfigurationError(
+                [f"command line: {argument.partition('=')[0]} is given twice; give it once"]
+            )
+        if several:
             section[option] = DeferredConfigList([*section.get(option, []), value])
         else:
             section[option] = DeferredConfigString(value)

@@ -13,6 +13,7 @@ from ctapipe.core.traits import Path, Unicode
 from traitlets import Any as AnyValue
 from traitlets import Enum, Float, Int, TraitError
 from traitlets.config import Application, Config, Configurable
+from traitlets.config.loader import ArgumentError
 
 from .command_line import files_and_executor, take_step_options, unknown_options
 from .configuration.files import importable_from, read_configuration
@@ -203,7 +204,7 @@ class Pipeline(Tool):
             raise ConfigurationError(errors)
         self.update_config(config)
         self.update_config(command_line)
-        self.update_logging_config()
+        self._open_log()
         self._label = ", ".join(FilePath(path).name for path in files)
         self.log.info(
             "ctapipe %s, ctapipe.pipeline %s, configuration %s",
@@ -282,12 +283,28 @@ class Pipeline(Tool):
         except TraitError:
             # A wrong value, that the check of all options reports.
             return []
-        self.update_logging_config()
+        except ArgumentError as error:
+            what = str(error).removeprefix("Error loading argument ")
+            return [f"command line: {what}; give it once"]
+        self._open_log()
         return [
             f"command line: unexpected argument {argument!r} "
             "(a configuration is given with --config=FILE)"
             for argument in self.extra_args
         ]
+
+    def _open_log(self) -> None:
+        try:
+            self.update_logging_config()
+        except ValueError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            raise ConfigurationError(
+                [
+                    f"Tool.log_file: cannot write '{self.log_file}': {error.__cause__.strerror}; "
+                    "give another file, --log-file=FILE"
+                ]
+            ) from None
 
     def _known_options(self) -> list[str]:
         known = ["h", "help", "help-all", "V", "version"]

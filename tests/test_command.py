@@ -181,6 +181,14 @@ def test_a_later_file_wins_and_the_command_line_wins_over_both(command, tmp_path
     assert written(tmp_path) == [0, 6]
 
 
+@pytest.mark.parametrize("section", ["Scale:", "scale: {Offset:}\nOffset:"])
+def test_a_section_of_which_all_is_commented_out(command, tmp_path, files, section):
+    (files / "more.yaml").write_text(f"{section}\n#  factor: 3\n")
+    done = command("--config=elsewhere/conf.json", "--config=elsewhere/more.yaml")
+    assert done.returncode == 0, done.stderr
+    assert written(tmp_path) == [0, 2, 4, 6, 8]
+
+
 def test_a_section_within_that_of_a_step(command, tmp_path, files):
     (files / "nested.json").write_text('{"scale": {"Offset": {"value": 5}}}')
     done = command("--config=elsewhere/conf.json", "--config=elsewhere/nested.json")
@@ -331,6 +339,22 @@ def test_help_all_works_with_a_configuration_that_is_wrong(command, files):
         (
             ["-c", "elsewhere/conf.json", "--scale.factor"],
             "command line: --scale.factor needs a value",
+        ),
+        (
+            ["--config=elsewhere/conf.json", "--scale.factor=1", "--scale.factor=2"],
+            "command line: --scale.factor is given twice; give it once",
+        ),
+        (
+            ["--config=elsewhere/conf.json", "--Scale.factor=1", "--Scale.factor=2"],
+            "command line: Scale.factor=['1', '2'], factor only accepts one value",
+        ),
+        (
+            ["--config=elsewhere/conf.json", "--executor=threads", "--executor=sequential"],
+            "executor only accepts one value, got 2: ['threads', 'sequential']; give it once",
+        ),
+        (
+            ["--config=elsewhere/conf.json", "--log-file=nowhere/run.log"],
+            "nowhere/run.log': No such file or directory; give another file, --log-file=FILE",
         ),
         (
             ["-c", "elsewhere/conf.json", "--summary=nowhere/summary.json"],

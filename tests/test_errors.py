@@ -398,6 +398,18 @@ def test_classes_that_refuse_their_options_are_reported_together(executor):
     )
 
 
+def test_a_class_that_is_interrupted_in_a_worker_process():
+    class Bad:
+        def __init__(self):
+            raise KeyboardInterrupt
+
+        def run(self, message):
+            pass
+
+    with pytest.raises(StepError, match="step 'Bad' raised KeyboardInterrupt when created"):
+        run([Forever, Bad, Consumer], executor="processes")
+
+
 @pytest.mark.parametrize("kind", [KeyError, SystemExit])
 def test_a_class_that_raises_when_created_is_a_failure_of_its_step(executor, kind):
     class Bad:

@@ -1,6 +1,7 @@
 """Files that consumers write: opening them, and saying so if they cannot be written."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +30,9 @@ def open_output(step: Component, path: Path) -> TextIO:
     Raises
     ------
     ctapipe.core.ToolConfigurationError
-        If the file cannot be created.
+        If the file cannot be created, or is one that is read.
     """
+    refuse_input(f"{type(step).__name__}.filename", path, f"--{type(step).__name__}.filename=FILE")
     try:
         output = open(path, "w", encoding="utf-8")  # noqa: SIM115 (the step closes it)
     except OSError as error:
@@ -41,6 +43,32 @@ def open_output(step: Component, path: Path) -> TextIO:
         ) from error
     Provenance().add_output_file(path, role=type(step).__name__, add_meta=False)
     return output
+
+
+def refuse_input(option: str, path: Path, advice: str) -> None:
+    """Make sure that an output is none of the files that were read.
+
+    Parameters
+    ----------
+    option : str
+        What gave the path.
+    path : pathlib.Path
+        The file to write.
+    advice : str
+        What would choose another output.
+
+    Raises
+    ------
+    ctapipe.core.ToolConfigurationError
+        If it is one.
+    """
+    activity = Provenance().current_activity
+    for read in [] if activity is None else activity.input:
+        with contextlib.suppress(OSError):
+            if os.path.samefile(read["url"], path):
+                raise ToolConfigurationError(
+                    f"{option}: '{path}' is read by this run; write elsewhere, {advice}"
+                )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import tables
 from astropy.table import Table
 from ctapipe.containers import ArrayEventContainer
-from ctapipe.core import Container
+from ctapipe.core import Container, ToolConfigurationError
 from ctapipe.image import ImageProcessor
 from ctapipe.io import DataWriter, write_table
 from ctapipe.io.hdf5dataformat import DL1_IMAGE_STATISTICS_TABLE, DL2_EVENT_STATISTICS_GROUP
@@ -21,7 +21,7 @@ from ._ctapipe.row_writer import RowWriter
 from ._ctapipe.rows import EventRows
 from ._ctapipe.statistics import Statistics
 from ._ctapipe.timing import TimingFits
-from ._output import cannot_write
+from ._output import cannot_write, refuse_input
 
 
 class EventWriter(ProcessingStep):
@@ -40,7 +40,8 @@ class EventWriter(ProcessingStep):
         Raises
         ------
         ctapipe.core.ToolConfigurationError
-            If there is one of that name, and ``DataWriter.overwrite`` is not set.
+            If there is one of that name, and ``DataWriter.overwrite`` is not set; if it is
+            the file that is read, or its directory is not there.
         StepError
             If it cannot be written.
         """
@@ -60,7 +61,14 @@ class EventWriter(ProcessingStep):
         else:
             self._fit_times.compile()
             self._make_rows = RowMaker(event_source=tool.event_source, parent=tool)
-        with self._writing(tool.write.output_path):
+        path = tool.write.output_path
+        refuse_input("DataWriter.output_path", path, "--output=FILE")
+        if not path.parent.is_dir():
+            raise ToolConfigurationError(
+                f"DataWriter.output_path: there is no directory '{path.parent}'; make it, or "
+                "write elsewhere, --output=FILE"
+            )
+        with self._writing(path):
             self._write = DataWriter(event_source=tool.event_source, parent=tool)
         if not unexpected:
             self._write_rows = RowWriter(internals.table_writer_of(self._write))

@@ -73,7 +73,20 @@ def config_of(content: Mapping[str, Any], where: str) -> Config:
     mistake = _mistake_in_tree(content)
     if mistake is not None:
         raise ConfigurationError([f"{where}: {mistake}"])
-    return Config(content)
+    return Config({key: _with_empty_sections(value) for key, value in content.items()})
+
+
+def _with_empty_sections(value: Any) -> Any:
+    """What YAML makes of a section of which all is commented out is nothing, and no section."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        return value
+    # As traitlets tells sections from options.
+    return {
+        inner: _with_empty_sections(what) if inner[:1].isupper() else what
+        for inner, what in value.items()
+    }
 
 
 def _mistake_in_tree(tree: Any) -> str | None:

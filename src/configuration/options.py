@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from traitlets import TraitError
+from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import DeferredConfig
 
@@ -39,7 +39,7 @@ def check_options(config: Config, classes: Mapping[str, type], names: Iterable[s
         elif not isinstance(content, Mapping):
             errors.append(
                 f"unknown key {section!r} at the top of the configuration"
-                + did_you_mean(section, ["Pipeline", "version", *names])
+                + did_you_mean(section, ["Pipeline", "version", *names], more=configurables)
             )
         elif section in names:
             # A class that could not be loaded is a mistake that is reported already.
@@ -59,7 +59,7 @@ def check_options(config: Config, classes: Mapping[str, type], names: Iterable[s
             errors += _check_section(section, content, configurables[section])
         elif content:
             step_classes = [step_class.__name__ for step_class in classes.values()]
-            nearest = did_you_mean(section, ["Pipeline", *names, *step_classes])
+            nearest = did_you_mean(section, ["Pipeline", *names, *step_classes], more=configurables)
             errors.append(
                 f"unknown section {section!r}: no step and no class has this name{nearest}"
             )
@@ -154,9 +154,9 @@ def _problem(value: Any, configurable: type[Configurable], trait: Any) -> str | 
         if isinstance(value, DeferredConfig):
             value = value.get_value(trait)
         if not (value is None and trait.allow_none) and hasattr(trait, "validate"):
-            # An instance to name in the message; it is not initialized.
-            made: Any = configurable
-            trait.validate(made.__new__(made), value)
+            # An instance to name in the message; it is not initialized, and what its own class
+            # asks for is not there.
+            trait.validate(HasTraits.__new__(configurable), value)
     except (TraitError, ValueError) as error:
         return str(error)
     except Exception:

@@ -14,7 +14,7 @@ from .._router import Router
 from ..configuration.graph import UNLIMITED, Graph, WorkerKind
 from ..errors import ConfigurationError, Failure, as_failure
 from ..event_selection import ALL_EVENTS, send_only
-from ..processes.child import WorkerSetup
+from ..processes.child import WorkerSetup, log_levels
 from ..processes.descriptor_limit import check_descriptors
 from ..processes.fork_server_client import ForkServerClient
 from ..processes.pickle_by_value import dump_by_value
@@ -418,7 +418,7 @@ class Parallel(Executor):
             send_ahead=tuple(self._send_ahead(self._chains[head]) for head, _ in self._slots),
             layout=self._layout,
             log_name=self.log.name,
-            log_level=self.log.getEffectiveLevel(),
+            log_levels=log_levels(),
         )
         try:
             pickled = dump_by_value(setup)

@@ -10,7 +10,7 @@ import pickle
 import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -28,7 +28,7 @@ from ..workers.worker_thread import WorkerThread
 from .remote_router import RemoteRouter
 from .shared_layout import SharedLayout
 
-__all__ = ["WorkerSetup", "dump_error"]
+__all__ = ["WorkerSetup", "dump_error", "log_levels"]
 
 OnError = Callable[[Failure], None]
 MaySkip = Callable[[Failure], bool]
@@ -51,8 +51,8 @@ class WorkerSetup:
         Where things are in the shared memory.
     log_name : str
         The name of the pipeline's log.
-    log_level : int
-        Its level.
+    log_levels : mapping of str to int
+        The levels of the loggers that have one: see `log_levels`.
     """
 
     graph: Graph
@@ -60,7 +60,7 @@ class WorkerSetup:
     send_ahead: tuple[int, ...]
     layout: SharedLayout
     log_name: str
-    log_level: int
+    log_levels: Mapping[str, int]
 
     def run(self, memory_fd: int, slot: int, endpoint: str, connection: Connection) -> None:
         """Be a worker, until the main process ends it or dies.
@@ -159,7 +159,10 @@ class WorkerSetup:
         head, number = self.slots[slot]
         chain = self.graph.chains()[head]
         created = create_steps(
-            self.graph, [(self.graph.steps[i], channel.send) for i in chain], self._log(send)
+            self.graph,
+            [(self.graph.steps[i], channel.send) for i in chain],
+            self._log(send),
+            interruptible=False,
         )
         steps = dict(zip(chain, created, strict=True))
         worker = Worker(created, channel, False, on_error, may_skip)
@@ -172,9 +175,9 @@ class WorkerSetup:
 
     def _log(self, send: "_Sender") -> logging.Logger:
         logging.getLogger().addHandler(_LogHandler(send))
-        log = logging.getLogger(self.log_name)
-        log.setLevel(self.log_level)
-        return log
+        for name, level in self.log_levels.items():
+            logging.getLogger(name).setLevel(level)
+        return logging.getLogger(self.log_name)
 
 
 class _Sender:
@@ -203,6 +206,17 @@ class _LogHandler(logging.handlers.QueueHandler):
 
     def enqueue(self, record: logging.LogRecord) -> None:
         self._send("log", record)
+
+
+def log_levels() -> dict[str, int]:
+    """The levels that loggers of this process have been given, the root's by an empty name."""
+    loggers = logging.Logger.manager.loggerDict.copy()
+    levels = {
+        name: logger.level
+        for name, logger in loggers.items()
+        if isinstance(logger, logging.Logger) and logger.level != logging.NOTSET
+    }
+    return {"": logging.getLogger().level, **levels}
 
 
 def dump_error(error: Failure) -> bytes:

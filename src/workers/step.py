@@ -171,8 +171,20 @@ def create_steps(
     graph: Graph,
     specs_and_sends: Iterable[tuple[StepSpec, Send]],
     log: logging.Logger,
+    interruptible: bool = True,
 ) -> list[Step]:
     """Make the instances of all workers.
+
+    Parameters
+    ----------
+    graph : Graph
+        The pipeline's graph.
+    specs_and_sends : iterable of tuple
+        For each instance its step, and what sends its messages.
+    log : logging.Logger
+        The pipeline's log.
+    interruptible : bool
+        Whether the user can interrupt it: no signal does so in a worker process.
 
     Raises
     ------
@@ -190,9 +202,9 @@ def create_steps(
             steps.append(Step(graph, spec, send, log, warned, shared))
         except OF_THE_USER as error:
             refused[f"step {spec.name!r}: {error}"] = None
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            if interruptible and isinstance(error, KeyboardInterrupt):
+                raise
             raise StepError(spec.name, f"raised {type(error).__name__} when created") from error
     if refused:
         raise ConfigurationError(refused)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from common_steps import Pass
+from ctapipe.core import Provenance
 from ctapipe.image import hillas_parameters, tailcuts_clean
 from ctapipe.io import DataWriter, EventSource
 
@@ -350,6 +351,23 @@ def test_an_output_that_cannot_be_written(consumer, filename, tmp_path):
         run_steps(FakeProducer, consumer=consumer, **{name: {"filename": str(tmp_path / filename)}})
 
     assert_one_line(caught, f"--{name}.filename=FILE", f"'{tmp_path / filename}'")
+
+
+def test_a_file_that_is_read_is_not_written(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("kept")
+
+    class ReadsIt(FakeProducer):
+        def init(self):
+            Provenance().add_input_file(path, add_meta=False)
+
+    Provenance().start_activity("test")
+    with pytest.raises(ConfigurationError) as caught:
+        run_steps(ReadsIt, consumer=StringWriter, StringWriter={"filename": str(path)})
+
+    Provenance().finish_activity("test")
+    assert_one_line(caught, "is read by this run", "--StringWriter.filename=FILE")
+    assert path.read_text() == "kept"
 
 
 class TestShuntTelescope:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from itertools import islice
 
 import numpy as np
@@ -201,6 +202,23 @@ class TestConfiguration:
         assert n_rows(output, TRIGGER) == 2
         pipeline(toy_files.mono, "--executor=sequential", "--overwrite", "--max-events=3")
         assert n_rows(output, TRIGGER) == 3
+
+    def test_the_input_is_not_the_output(self, toy_files, command, examples, tmp_path):
+        path = tmp_path / "same.simtel.zst"
+        shutil.copy(toy_files.mono, path)
+        config = f"--config={examples / 'dl1.yaml'}"
+        options = ["--overwrite", "--executor=sequential", f"--output={tmp_path}/x/../{path.name}"]
+        (tmp_path / "x").mkdir()
+        done = command(config, f"--input={path}", *options)
+        assert done.returncode == 2
+        assert f"{path.name}' is read by this run; write elsewhere, --output" in done.stderr
+        assert path.read_bytes() == toy_files.mono.read_bytes()
+
+    def test_no_directory_for_the_output(self, toy_files, pipeline, command, examples):
+        config = f"--config={examples / 'dl1.yaml'}"
+        done = command(config, f"--input={toy_files.mono}", "--output=nowhere/out.h5")
+        assert done.returncode == 2
+        assert "step 'WRITER': DataWriter.output_path: there is no directory" in done.stderr
 
     def test_provenance_names_files_once(self, pipeline, toy_files, tmp_path):
         output = pipeline(toy_files.mono)

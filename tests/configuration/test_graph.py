@@ -206,6 +206,7 @@ MISTAKES = [
     (("READ",), {"max_event": 3}, r"step 'READ': unknown option 'max_event' .*'max_events'"),
     (("Producer",), {"max_events": "x"}, r"Producer: option 'max_events': .*expected an int, no"),
     (("Produce",), {"max_events": 1}, r"unknown section 'Produce'.*did you mean 'Producer'"),
+    (("ImageProcesor",), {"x": 1}, r"unknown section 'ImageProcesor'.*did you mean 'ImageProcess"),
     (("CLEAN",), {"x": 1}, r"step 'CLEAN': its class 'Stage' takes no options"),
     (("pipeline",), 3, r"unknown key 'pipeline' at the top .*did you mean 'Pipeline'"),
 ]

@@ -176,6 +176,20 @@ def test_what_is_logged_and_printed_arrives(caplog, capfd):
     assert capfd.readouterr().out == "printed 0\nprinted 1\n"
 
 
+def test_other_logs_have_the_level_that_they_have_here(caplog):
+    class Talks:
+        def run(self, number):
+            for name in ("shown", "shown.below", "hidden", "hidden.below"):
+                logging.getLogger(name).info("%s %d", name, number)
+            return number
+
+    caplog.set_level(logging.ERROR, "hidden")
+    caplog.set_level(logging.INFO, "shown")
+    run_processes(numbers(1), Talks, collector())
+    told = [r.getMessage() for r in caplog.records if r.name.startswith(("shown", "hidden"))]
+    assert told == ["shown 0", "shown.below 0"]
+
+
 # ------------------------------------------------------------ processes that die
 
 
