@@ -398,15 +398,21 @@ def test_classes_that_refuse_their_options_are_reported_together(executor):
     )
 
 
-def test_a_class_that_is_interrupted_in_a_worker_process():
+class EndsItsUnpickler(ValueError):
+    def __reduce__(self):
+        return exit, (3,)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, EndsItsUnpickler])
+def test_what_a_class_raises_in_a_worker_process_ends_nothing_else(kind):
     class Bad:
         def __init__(self):
-            raise KeyboardInterrupt
+            raise kind
 
         def run(self, message):
             pass
 
-    with pytest.raises(StepError, match="step 'Bad' raised KeyboardInterrupt when created"):
+    with pytest.raises(StepError, match=f"'Bad' raised {kind.__name__} when created"):
         run([Forever, Bad, Consumer], executor="processes")
 
 

@@ -230,7 +230,7 @@ def dump_error(error: Failure) -> bytes:
         lines = traceback.format_exception_only(cause) if cause is not None else []
         substitute = RuntimeError("".join(lines).strip())
         substitute.__traceback__ = cause.__traceback__ if cause is not None else None
-        error.__cause__ = substitute
+        error.__cause__ = error.__context__ = substitute
         pickled = _dump(error)
     return pickled
 
