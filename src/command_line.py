@@ -12,7 +12,7 @@ from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 from .configuration.suggestions import did_you_mean
 from .errors import ConfigurationError
 
-__all__ = ["files_and_executor", "take_step_options", "unknown_options"]
+__all__ = ["files_and_executor", "take_step_options", "unknown_options", "with_equals"]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,6 +36,11 @@ def files_and_executor(arguments: list[str]) -> tuple[list[str], str | None]:
     parser.add_argument("--executor", "--Pipeline.executor")
     given, _ = parser.parse_known_args(arguments)
     return given.files, given.executor
+
+
+def with_equals(arguments: Iterable[str]) -> list[str]:
+    """Arguments with ``-j=8`` for ``-j8``, which traitlets does not take."""
+    return [re.sub(r"^(-[A-Za-z])([0-9]+)$", r"\1=\2", argument) for argument in arguments]
 
 
 def take_step_options(

@@ -146,7 +146,7 @@ def run(
             [f"there is no executor {executor!r}{did_you_mean(str(executor), EXECUTORS)}"]
         )
     with importable_from(files), fork_server(config, executor) as server:
-        graph = read_graph(config)
+        graph = read_graph(config, Config({"Pipeline": {"executor": executor}}))
         runner = EXECUTORS[executor](
             graph,
             logging.getLogger("ctapipe.pipeline"),

@@ -15,10 +15,15 @@ from traitlets import Enum, Float, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 from traitlets.config.loader import ArgumentError
 
-from .command_line import files_and_executor, take_step_options, unknown_options
+from .command_line import (
+    files_and_executor,
+    take_step_options,
+    unknown_options,
+    with_equals,
+)
 from .configuration.files import importable_from, read_configuration
 from .configuration.reader import configured_classes, read_graph
-from .configuration.step_keys import HIGHEST_LIMIT, SERIALIZATIONS
+from .configuration.step_keys import HIGHEST_LIMIT, MOST_WORKERS, SERIALIZATIONS
 from .configuration.unchecked import pipeline_section
 from .errors import ConfigurationError, RunError, StepError, describe
 from .event_selection import ALL_EVENTS, EventSelection
@@ -29,6 +34,7 @@ from .summary import summarize, summary_table
 __all__ = ["Pipeline", "main"]
 
 HELP = ("-h", "--help", "--help-all")
+MANY_FILES = "for many files, one by one, --config=examples/many_files.yaml --input='PATTERN'"
 
 
 class Pipeline(Tool):
@@ -68,6 +74,15 @@ class Pipeline(Tool):
         tuple(EXECUTORS),
         default_value="threads",
         help="How to run the steps: each worker in a thread, or all in one, for debugging.",
+    ).tag(config=True)
+    jobs = Int(
+        default_value=None,
+        allow_none=True,
+        min=0,
+        max=MOST_WORKERS,
+        help="How many worker processes each stage has that does not say it: one that runs in "
+        "processes, without nb_thread and nb_process, or with 'nb_process': 'auto'. 0: as many as "
+        "there are cores that this process may use.",
     ).tag(config=True)
     serialization = Enum(
         SERIALIZATIONS,
@@ -150,6 +165,7 @@ class Pipeline(Tool):
 
     aliases = {  # noqa: RUF012 (traitlets wants a plain dictionary)
         "executor": "Pipeline.executor",
+        ("j", "jobs"): "Pipeline.jobs",
         "gui_address": "Pipeline.gui_address",
         "summary": "Pipeline.summary",
         "failed": "Pipeline.failed",
@@ -173,7 +189,7 @@ class Pipeline(Tool):
         ConfigurationError
             With every mistake that was found.
         """
-        arguments = list(sys.argv[1:] if argv is None else argv)
+        arguments = with_equals(sys.argv[1:] if argv is None else argv)
         files, executor = files_and_executor(arguments)
         self.enter_context(importable_from(files))
         config = Config()
@@ -284,12 +300,14 @@ class Pipeline(Tool):
             # A wrong value, that the check of all options reports.
             return []
         except ArgumentError as error:
+            # Several values for what takes one.
+            way = f"; {MANY_FILES}" if "EventSource.input_url" in str(error) else ""
             what = str(error).removeprefix("Error loading argument ")
-            return [f"command line: {what}; give it once"]
+            return [f"command line: {what}; give it once{way}"]
         self._open_log()
         return [
             f"command line: unexpected argument {argument!r} "
-            "(a configuration is given with --config=FILE)"
+            "(a configuration is given with --config=FILE; a pattern of file names needs quotes)"
             for argument in self.extra_args
         ]
 

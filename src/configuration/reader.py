@@ -7,10 +7,11 @@ from typing import Any
 from traitlets.config import Config
 
 from ..errors import ConfigurationError
+from .cores import usable_cores
 from .graph import DEFAULT_QUEUE_LIMIT, UNLIMITED, Graph, Role, Serialization, StepSpec
 from .options import check_options, config_of_step
 from .step_class import load_class
-from .step_keys import RESERVED_NAMES, describe_value, mistakes_in_keys
+from .step_keys import AUTO, RESERVED_NAMES, describe_value, mistakes_in_keys
 from .suggestions import did_you_mean
 
 __all__ = ["configured_classes", "read_graph"]
@@ -57,7 +58,7 @@ def read_graph(config: Config, command_line: Config | None = None) -> Graph:
                 step_class=draft.step_class,
                 role=draft.role,
                 next_steps=tuple(draft.next_steps),
-                workers=draft.conf.get("nb_thread", draft.conf.get("nb_process", 1)),
+                workers=reader.workers_of(draft),
                 queue_limit=draft.conf.get("queue_limit", DEFAULT_QUEUE_LIMIT),
                 prefetch=draft.conf.get("prefetch"),
                 serialization=draft.conf.get("serialization", reader.serialization),
@@ -120,6 +121,8 @@ class _Reader:
         self.serialization: Serialization = section.get("serialization", "pickle")
         self.job_timeout: float | None = section.get("job_timeout")
         self.max_jobs_per_worker: int | None = section.get("max_jobs_per_worker")
+        self.executor = section.get("executor", "threads")
+        self.jobs: int | None = section.get("jobs")
         if not any(key in section for key in GRAPH_KEYS):
             self.errors.append(
                 "no pipeline is configured: give a file with a section 'Pipeline' that has "
@@ -149,6 +152,23 @@ class _Reader:
         # Who reaches whom cannot be said of a configuration that is wrong elsewhere.
         if not self.errors:
             self._check_reached()
+            self._check_jobs()
+
+    def workers_of(self, draft: _Draft) -> int:
+        """How many workers a step has, but for a chained one."""
+        number: int | str | None = draft.conf.get("nb_thread", draft.conf.get("nb_process"))
+        if isinstance(number, int):
+            return number
+        if self._jobs_are_for(draft):
+            return self.jobs or usable_cores()
+        return usable_cores() if number == AUTO else 1
+
+    def _jobs_are_for(self, draft: _Draft) -> bool:
+        if self.jobs is None or draft.role != "stage" or draft.conf.get("chained", False):
+            return False
+        if "nb_thread" in draft.conf or "nb_process" in draft.conf:
+            return draft.conf.get("nb_process") == AUTO
+        return draft.conf.get("executor", self.executor) == "processes"
 
     def _read_step(self, key: str, conf: Any, role: Role) -> None:
         if conf is None:
@@ -238,6 +258,17 @@ class _Reader:
                     f"comes after the producer {before[0].name!r}, which reads the next event "
                     "while others work"
                 )
+
+    def _check_jobs(self) -> None:
+        if self.jobs is None or self.executor == "sequential":
+            return
+        if any(self._jobs_are_for(draft) for draft in self.drafts):
+            return
+        self.errors.append(
+            f"Pipeline.jobs: no stage has this number of workers (-j {self.jobs}): it is for those "
+            "in processes that say no other; run them in processes, --executor=processes, and "
+            f"let 'nb_thread' and 'nb_process' out, or write 'nb_process': {AUTO!r}"
+        )
 
     def _check_reached(self) -> None:
         followers = {draft.name: draft.next_steps for draft in self.drafts}

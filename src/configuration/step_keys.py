@@ -7,7 +7,9 @@ from .graph import UNLIMITED, Role, Serialization, WorkerKind
 from .suggestions import did_you_mean
 
 __all__ = [
+    "AUTO",
     "HIGHEST_LIMIT",
+    "MOST_WORKERS",
     "RESERVED_NAMES",
     "SERIALIZATIONS",
     "describe_value",
@@ -18,6 +20,8 @@ WORKER_KINDS: tuple[WorkerKind, ...] = ("threads", "processes")
 SERIALIZATIONS: tuple[Serialization, ...] = ("pickle", "none")
 MOST_PREFETCH = 10_000
 MOST_WORKERS = 10_000
+# As many workers as there are cores.
+AUTO = "auto"
 # More is no limit.
 HIGHEST_LIMIT = 1_000_000_000
 
@@ -93,6 +97,10 @@ def _is_number_of_workers(value: Any) -> bool:
     return _is_count(value) and value <= MOST_WORKERS
 
 
+def _is_number_of_processes(value: Any) -> bool:
+    return value == AUTO or _is_number_of_workers(value)
+
+
 def _is_prefetch(value: Any) -> bool:
     return _is_count(value) and value <= MOST_PREFETCH
 
@@ -112,7 +120,13 @@ def _one_of(names: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
 NUMBER_OF_WORKERS = (_is_number_of_workers, f"a whole number from 1 to {MOST_WORKERS}")
 TRUE_OR_FALSE = (_is_bool, "true or false")
 # What a value must be: the check, and how it is said. The other keys are names of something.
-NUMBERS_OF_WORKERS = {"nb_thread": NUMBER_OF_WORKERS, "nb_process": NUMBER_OF_WORKERS}
+NUMBERS_OF_WORKERS = {
+    "nb_thread": NUMBER_OF_WORKERS,
+    "nb_process": (
+        _is_number_of_processes,
+        f"{NUMBER_OF_WORKERS[1]}, or {AUTO!r} for as many as there are cores",
+    ),
+}
 VALUES = {
     "executor": _one_of(WORKER_KINDS),
     "queue_limit": (

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import os
 import threading
 from typing import Any, ClassVar
 
@@ -155,10 +156,18 @@ class ProcessingStep(Component):
         tool.log = self.log
         try:
             tool.event_source = self._shared_source().acquire(tool)
-        except (ToolConfigurationError, TraitError):
+        except ToolConfigurationError:
             raise
         except Exception as error:
             path = _input_url(tool.config)
+            if _means_several(path):
+                raise ToolConfigurationError(
+                    f"EventSource.input_url: {path!r} is no file, and this pipeline reads one; "
+                    "for many files, one by one, --config=examples/many_files.yaml "
+                    f"--input={path!r}"
+                ) from error
+            if isinstance(error, TraitError):
+                raise
             if is_damage(error, path):
                 raise cannot_read(self, path, "the beginning", error) from None
             reason = str(error).partition("\n")[0]
@@ -266,6 +275,13 @@ def _input_url(config: Config) -> str:
             if found:
                 return str(found)
     return ""
+
+
+def _means_several(path: str) -> bool:
+    """Whether `FileFinder` could take it for several files."""
+    if os.path.isfile(path):
+        return False
+    return os.path.isdir(path) or path == "-" or path[:1] == "@" or any(c in path for c in "*?[")
 
 
 def _open(tool: ProcessorTool) -> EventSource:
