@@ -58,7 +58,7 @@ def command(what, path):
     """
     programs = {
         "ctapipe-process": ["ctapipe-process", "--write-images"],
-        "processes": ["ctapipe-pipeline", f"--config={EXAMPLES / 'dl1.yaml'}"],
+        "processes": ["ctapipe-pipeline", f"--config={EXAMPLES / 'dl1.yaml'}", "-j2"],
     }
     name, *options = programs[what]
     with tempfile.TemporaryDirectory() as directory:
@@ -98,6 +98,7 @@ class TimedTool(ProcessorTool):
 
 def _with_pipeline(executor, path, output):
     config = yaml.safe_load((EXAMPLES / "dl1.yaml").read_text()) | FILES
+    config["Pipeline"]["jobs"] = 2
     config["EventSource"] = {"input_url": str(path)}
     config["DataWriter"]["output_path"] = str(output)
     config["Pipeline"]["producer_conf"] |= {"class": TimedReader, "module": __name__}

@@ -166,6 +166,7 @@ def main():
     chain = [
         *pipeline,
         f"--config={EXAMPLES / 'dl1.yaml'}",
+        "-j2",
         f"--input={DATA / 'lst_mono_500.simtel.zst'}",
         "--output=events.dl1.h5",
         # The file was simulated without the effective focal length.

@@ -56,11 +56,14 @@ def pipeline(command, tmp_path, examples, files_config):
 
     def call(path, *arguments, example="dl1.yaml", returncode=0):
         output = tmp_path / "written.h5"
+        # Else as many as there are cores; copies of an example say how many.
+        jobs = ["-j2"] if isinstance(example, str) else []
         done = command(
             f"--config={examples / example}",
             f"--config={files_config}",
             f"--input={path}",
             f"--output={output}",
+            *jobs,
             *arguments,
         )
         assert done.returncode == returncode, done.stderr

@@ -85,6 +85,7 @@ class TestSameFile:
     def test_rows_made_by_the_writer(self, toy_files, process, pipeline, examples, tmp_path):
         example = yaml.safe_load((examples / "dl1.yaml").read_text())
         assert example["Pipeline"]["stagers_conf"].pop()["class"] == "EventSerializer"
+        example["Pipeline"]["jobs"] = 2
         path = tmp_path / "example.yaml"
         path.write_text(yaml.safe_dump(example))
         expected = process(toy_files.mono, "--write-images")
@@ -180,12 +181,23 @@ class TestConfiguration:
             ([], "step 'READER': EventSource.input_url is not set; give an event file"),
             (["--ImageProcesor.image_cleaner_type=X"], "ImageProcesor"),
             (["--outputs=x"], "unknown option '--outputs=x' (did you mean 'output'?)"),
+            (["--output=a", "--output=b"], "output_path only accepts one value"),
+            (
+                ["--input=a", "--input=b"],
+                "for many files, one by one, --config=examples/many_files.yaml --input='PATTERN'",
+            ),
+            (["--input", "run1", "run2"], "'run2' (a configuration is given with --config=FILE; a"),
+            (["--input=run*"], "many files, one by one, --config=examples/many_files.yaml --input"),
+            (["--input=."], "--config=examples/many_files.yaml --input='.'"),
+            (["--input=@list"], "--config=examples/many_files.yaml --input='@list'"),
         ],
     )
     def test_mistakes_are_one_line(self, options, message, command, examples, files_config):
-        done = command(f"--config={examples / 'dl1.yaml'}", f"--config={files_config}", *options)
+        files = [f"--config={examples / 'dl1.yaml'}", f"--config={files_config}"]
+        done = command(*files, "-j2", *options)
         assert done.returncode == 2
         assert message in done.stderr
+        assert sum("ERROR" in line for line in done.stderr.splitlines()) <= 2
         assert "Traceback" not in done.stderr
 
     def test_unknown_option_in_a_file(self, command, examples, tmp_path):

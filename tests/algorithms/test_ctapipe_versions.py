@@ -113,6 +113,7 @@ class TestPrivateNames:
             "class Pass:\n    def run(self, event):\n        return event\n"
         )
         example = yaml.safe_load((examples / "dl1.yaml").read_text())
+        example["Pipeline"]["jobs"] = 2
         example["Pipeline"]["stagers_conf"].append(
             {"name": "PASS", "module": "to_come", "class": "Pass", "chained": True}
         )
@@ -357,6 +358,7 @@ class TestOptionsToCome:
         done = command(
             f"--config={examples / 'dl1.yaml'}",
             f"--executor={executor}",
+            "-j2",
             f"--input={toy_files.mono}",
             option,
         )

@@ -117,7 +117,7 @@ def test_an_hdf5_file(tmp_path):
     write_toy_data(events, n_events=10, n_telescopes=1, seed=1)
     path = tmp_path / "events.h5"
     conf = yaml.safe_load((EXAMPLES / "dl1.yaml").read_text())
-    conf["Pipeline"]["gui_address"] = ""
+    conf["Pipeline"] |= {"gui_address": "", "jobs": 2}
     conf["EventSource"] = {"input_url": str(events)}
     conf["DataWriter"]["output_path"] = str(path)
     # The last is short of a few bytes, of the metadata.
@@ -147,7 +147,7 @@ def test_the_command_with_an_hdf5_file(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-c", code, f"--config={EXAMPLES / 'dl1.yaml'}"),
-            *("--executor=threads", "--gui_address=", f"--input={events}", "--output=e.h5"),
+            *("--executor=threads", "-j2", "--gui_address=", f"--input={events}", "--output=e.h5"),
         ],
         capture_output=True,
         text=True,
