@@ -6,6 +6,8 @@ import itertools
 import logging
 import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 
@@ -324,6 +326,45 @@ def test_too_few_file_descriptors_for_any_pipeline(executor, n_free):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert os.listdir("/dev/fd") == before
+
+
+WITHOUT_ADDRESS_SPACE = """
+import resource
+
+from ctapipe.pipeline import ConfigurationError, run
+
+
+class Producer:
+    def run(self):
+        yield 1
+
+
+class Stage:
+    def run(self, message):
+        pass
+
+
+class Consumer(Stage):
+    pass
+
+
+with open("/proc/self/statm") as file:
+    pages = int(file.read().split()[0])
+least = pages * resource.getpagesize() + (1 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (least, least))
+try:
+    run([Producer, Stage, Consumer])
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of the address space is in /proc")
+def test_no_memory_for_any_thread(tmp_path):
+    (tmp_path / "starts.py").write_text(WITHOUT_ADDRESS_SPACE)
+    command = [sys.executable, tmp_path / "starts.py"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "can't start new thread" in done.stdout
 
 
 def test_the_time_of_a_producer_that_fails_is_counted_once(executor):

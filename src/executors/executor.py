@@ -11,6 +11,7 @@ from ..errors import ConfigurationError, Failure, describe
 from ..event_selection import ALL_EVENTS, EventSelection
 from ..processes.descriptor_limit import check_descriptors
 from ..processes.fork_server_client import ForkServerClient
+from ..workers.worker_thread import check_threads
 
 __all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
 
@@ -20,6 +21,7 @@ DEFAULT_RETRIES = 2
 DEFAULT_SHARED_MEMORY_MB = 1024
 # For the smallest pipeline and its window, and something to spare.
 FEWEST_DESCRIPTORS = 32
+FEWEST_THREADS = 4
 
 
 class Executor(ABC):
@@ -47,7 +49,7 @@ class Executor(ABC):
     Raises
     ------
     ConfigurationError
-        If this process may not open the files that any run needs.
+        If this process may not open the files, or start the threads, that any run needs.
 
     Attributes
     ----------
@@ -75,6 +77,7 @@ class Executor(ABC):
             raise ConfigurationError(
                 [f"no more file descriptors ({error}): raise the limit with ulimit -n"]
             ) from None
+        check_threads(FEWEST_THREADS)
         self.graph = graph
         self.log = log
         self.state = "starting"

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from .stacks import stack_of
 
-__all__ = ["LONGEST_DEAFNESS_S", "WorkerThread", "start_thread"]
+__all__ = ["LONGEST_DEAFNESS_S", "WorkerThread", "check_threads", "start_thread"]
 
 # A signal that comes just before the main thread begins to wait for a lock is not handled
 # before that wait ends.
@@ -29,6 +29,27 @@ def start_thread(thread: threading.Thread) -> None:
         raise ConfigurationError(
             [f"{error}: lower 'nb_thread', or raise the limit with ulimit -u"]
         ) from None
+
+
+def check_threads(n_threads: int) -> None:
+    """Start so many threads for a moment: libzmq aborts where it cannot start its own.
+
+    Raises
+    ------
+    ConfigurationError
+        If the system refuses one.
+    """
+    ended = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(n_threads):
+            thread = threading.Thread(target=ended.wait, daemon=True)
+            start_thread(thread)
+            started.append(thread)
+    finally:
+        ended.set()
+        for thread in started:
+            thread.join()
 
 
 class WorkerThread:
