@@ -5,6 +5,7 @@ import importlib.metadata
 import inspect
 import json
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ from .command_line import (
     with_equals,
 )
 from .configuration.files import importable_from, read_configuration
+from .configuration.options import options_from_elsewhere
 from .configuration.reader import configured_classes, read_graph
 from .configuration.step_keys import HIGHEST_LIMIT, MOST_WORKERS, SERIALIZATIONS
 from .configuration.unchecked import pipeline_section
@@ -203,7 +205,12 @@ class Pipeline(Tool):
         classes = configured_classes(config)
         for step_class in dict.fromkeys(classes.values()):
             if step_class is not None and issubclass(step_class, Configurable):
+                self.classes.append(step_class)
                 self._add_to_command_line(step_class)
+        _, early = take_step_options(arguments, _by_both_names(classes))
+        # What cannot be told, the check of the configuration says.
+        for options in options_from_elsewhere(config, early, classes)[0]:
+            self._add_to_command_line(options, but=self._known_options())
 
         others, step_options = take_step_options(arguments, classes)
         sections = [*classes, *(configurable.__name__ for configurable in self.classes)]
@@ -283,10 +290,15 @@ class Pipeline(Tool):
         """The values of the pipeline's options, and the sections of its steps."""
         return {**self.config, **super().get_current_config()}
 
-    def _add_to_command_line(self, step_class: Any) -> None:
-        self.classes += [step_class, *getattr(step_class, "classes", [])]
-        self.aliases |= getattr(step_class, "aliases", {})
-        for name, (options, what) in getattr(step_class, "flags", {}).items():
+    def _add_to_command_line(self, source: Any, but: Collection[str] = ()) -> None:
+        self.classes += getattr(source, "classes", [])
+        for names, option in getattr(source, "aliases", {}).items():
+            free = tuple(name for name in _as_tuple(names) if name not in but)
+            if free == _as_tuple(names):
+                self.aliases[names] = option
+            elif free:
+                self.aliases |= dict.fromkeys(free, option)
+        for name, (options, what) in getattr(source, "flags", {}).items():
             # A flag of this tool keeps its own meaning as well.
             own, _ = self.flags.get(name, ({}, ""))
             self.flags[name] = ({**own, **options}, what)
@@ -327,7 +339,7 @@ class Pipeline(Tool):
     def _known_options(self) -> list[str]:
         known = ["h", "help", "help-all", "V", "version"]
         for names in [*self.aliases, *self.flags]:
-            known += [names] if isinstance(names, str) else names
+            known += _as_tuple(names)
         return known
 
     def _report(self) -> None:
@@ -356,6 +368,15 @@ class Pipeline(Tool):
             option,
         )
         raise SystemExit(1) from error
+
+
+def _as_tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def _by_both_names(classes: Mapping[str, type | None]) -> dict[str, type | None]:
+    """The class of each step, by the step's name and by its own."""
+    return {found.__name__: found for found in classes.values() if found} | {**classes}
 
 
 def _with_options_of_process(config: Config) -> Config:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ctapipe.core import Component, Provenance, ToolConfigurationError
+from traitlets import TraitError
 
 from .. import StepError
 
@@ -118,10 +119,28 @@ def cannot_write(step: Component, where: str, error: BaseException, option: str)
     )
 
 
+def describe_error(error: BaseException) -> str:
+    """What was raised, in one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        By Python, HDF5 or ctapipe.
+    """
+    if isinstance(error, ToolConfigurationError | TraitError):
+        return " ".join(str(error).split())
+    where = getattr(error, "filename", None)
+    reason = f"{type(error).__name__}: {_reason(error)}".removesuffix(": ")
+    return reason + (f": '{where}'" if where else "")
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    lines = str(error).strip().splitlines() or [""]
+    if not hasattr(error, "h5backtrace"):
+        return lines[0].strip()
     # Of HDF5, whose own reasons end with what the system said.
-    texts = [text for *_, text in getattr(error, "h5backtrace", None) or []]
+    texts = [text for *_, text in error.h5backtrace or []]
     of_system = re.search("error message = '([^']+)'", " ".join(texts))
-    return of_system[1] if of_system else str(error).strip().rpartition("\n")[2]
+    return of_system[1] if of_system else lines[-1]

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ctapipe.core import ToolConfigurationError
 from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import DeferredConfig
@@ -11,7 +12,7 @@ from traitlets.config.loader import DeferredConfig
 from .step_keys import describe_value
 from .suggestions import did_you_mean
 
-__all__ = ["check_options", "config_of_step"]
+__all__ = ["check_options", "config_of_step", "options_from_elsewhere"]
 
 
 def check_options(config: Config, classes: Mapping[str, type], names: Iterable[str]) -> list[str]:
@@ -94,6 +95,39 @@ def config_of_step(config: Config, command_line: Config, name: str, step_class: 
     nested = {key: value for key, value in section.items() if isinstance(value, Config)}
     merged.merge(Config({"Pipeline": nested}))
     return merged
+
+
+def options_from_elsewhere(
+    config: Config, command_line: Config, classes: Mapping[str, type | None]
+) -> tuple[list[Any], list[str]]:
+    """What else has options, of steps whose ``options_from`` says so: a tool that one runs.
+
+    Parameters
+    ----------
+    config, command_line : traitlets.config.Config
+        What the files and what the command line say.
+    classes : mapping of str to type
+        The class of each step, by the step's name; None if it could not be loaded.
+
+    Returns
+    -------
+    list
+        With ``classes``, ``aliases`` and ``flags``, as a `ctapipe.core.Tool` has them.
+    list of str
+        Why it cannot be told, one line each.
+    """
+    found: list[Any] = []
+    errors = []
+    for name, step_class in classes.items():
+        options_from = getattr(step_class, "options_from", None)
+        if step_class is None or options_from is None:
+            continue
+        try:
+            of_step = config_of_step(config, command_line, name, step_class)
+            found += options_from(of_step)
+        except ToolConfigurationError as error:
+            errors.append(f"step {name!r}: {error}")
+    return found, errors
 
 
 def _check_name(configurable: type[Configurable]) -> list[str]:

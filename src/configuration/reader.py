@@ -9,7 +9,7 @@ from traitlets.config import Config
 from ..errors import ConfigurationError
 from .cores import usable_cores
 from .graph import DEFAULT_QUEUE_LIMIT, UNLIMITED, Graph, Role, Serialization, StepSpec
-from .options import check_options, config_of_step
+from .options import check_options, config_of_step, options_from_elsewhere
 from .step_class import load_class
 from .step_keys import AUTO, RESERVED_NAMES, describe_value, mistakes_in_keys
 from .suggestions import did_you_mean
@@ -47,6 +47,8 @@ def read_graph(config: Config, command_line: Config | None = None) -> Graph:
     errors = list(reader.errors)
     classes = {draft.name: draft.step_class for draft in reader.drafts if draft.step_class}
     names = [draft.name for draft in reader.drafts]
+    # The sections of what it finds are known then.
+    errors += options_from_elsewhere(config, command_line, classes)[1]
     for source in (config, command_line):
         errors += check_options(source, classes, names)
     if errors:
