@@ -9,7 +9,7 @@ from ctapipe.core import Provenance, run_tool
 from ctapipe.tools.process import ProcessorTool
 from tqdm import tqdm
 
-from ctapipe.pipeline.algorithms._ctapipe.timing import SHARED_RNG
+from ctapipe.pipeline.algorithms._ctapipe.random_numbers import SHARED_RNG
 
 # The real files were simulated without the effective focal length.
 FILES = {"SimTelEventSource": {"focal_length_choice": "EQUIVALENT"}}

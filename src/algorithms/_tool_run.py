@@ -1,7 +1,7 @@
 """How a tool is run in a process where others have run before, and others will.
 
 A tool takes it that the process is its own: it configures the logs of all, adds to the provenance
-that there is one of, and exits.
+that there is one of, goes on with random numbers where the last one has ended, and exits.
 """
 
 import contextlib
@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, TextIO
 from ctapipe.core import Provenance, Tool
 from traitlets.config import Config
 
+from ._ctapipe import random_numbers
 from ._output import describe_error
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] (%(module)s.%(funcName)s): %(message)s"
 
-# Logs and provenance are the process's.
+# Logs, provenance and random numbers are the process's.
 _one_at_a_time = threading.Lock()
 
 
@@ -69,6 +70,7 @@ def run_tool(tool_class: Any, config: Config, arguments: Sequence[str], log: Tex
             tool = _guest(tool_class)(config=config)
             stack.callback(tool.log.removeHandler, tool.trait_warning_handler)
             stack.enter_context(_logging_to(handler, tool))
+            random_numbers.begin_again()
             _run(tool, arguments)
         except (Exception, SystemExit) as failure:
             error = _why(failure, handler)

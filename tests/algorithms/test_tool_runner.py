@@ -138,7 +138,7 @@ def not_output():
 class TestSameFile:
     @pytest.mark.parametrize("executor", ["sequential", "threads", "processes"])
     def test_of_each(self, executor, toy_files, many_files, process):
-        names = [toy_files.mono, toy_files.stereo]
+        names = [toy_files.mono, toy_files.stereo, toy_files.many]
         options = ("--max-events=5", "--write-images", "--camera-frame")
         done = many_files(names, *options, executor=executor)
         for name in names:

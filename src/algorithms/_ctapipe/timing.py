@@ -11,7 +11,6 @@ References
 .. [1] `ctapipe.fitting.lts_linear_regression`
 """
 
-import inspect
 import threading
 from typing import Any, NamedTuple
 
@@ -25,11 +24,11 @@ from ctapipe.containers import (
     TimingParametersContainer,
 )
 from ctapipe.core import Container
-from ctapipe.fitting import lts_linear_regression
 from ctapipe.image import camera_to_shower_coordinates, timing_parameters
 from ctapipe.instrument import CameraGeometry
 
 from . import internals
+from .random_numbers import SHARED_RNG, fresh_bit_generator
 
 # Where an event carries what is fitted; the metadata of an event is not written.
 KEY = "timing"
@@ -37,8 +36,7 @@ KEY = "timing"
 # pixels, the part of the pixels, iterations at most, precision.
 FIT = (5, 0.85, 20, 1e-12)
 
-# The stream that the fits of a process have in common, and what is to be held to use it.
-SHARED_RNG: np.random.Generator = inspect.signature(lts_linear_regression).parameters["rng"].default
+# To be held to use the stream that the fits of a process have in common.
 FIT_LOCK = threading.Lock()
 
 
@@ -158,9 +156,7 @@ class TimingFits:
     """Fits the time gradients of all images in the order of the events."""
 
     def __init__(self) -> None:
-        bit_generator: Any = SHARED_RNG.bit_generator
-        # As the stream of a process that has not fitted anything.
-        self._rng = np.random.Generator(type(bit_generator)(bit_generator.seed_seq))
+        self._rng = np.random.Generator(fresh_bit_generator())
 
     def compile(self) -> None:
         """Do it before the first event; the stream is not used."""
