@@ -1,6 +1,7 @@
 """Runs a tool on each of many files."""
 
 import copy
+import gc
 import json
 import os
 import re
@@ -162,6 +163,8 @@ class ToolRunner(Component):
             self._make(Path(path), output, result)
         except Exception as error:
             result.error = describe_error(error)
+        # What a tool has made refers to itself, with large arrays.
+        gc.collect()
         result.seconds = time.monotonic() - start
         result.peak_memory_mb = _peak_memory_mb()
         return result
