@@ -1,5 +1,6 @@
 """The merged file is the one that ctapipe-merge makes of the single files."""
 
+import json
 import os
 import shutil
 import warnings
@@ -56,6 +57,8 @@ def in_directory_of_files(dl1, tmp_path, monkeypatch):
     for name in FILES:
         shutil.copy(dl1 / name, tmp_path)
     monkeypatch.chdir(tmp_path)
+    # It would be left behind.
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
     Provenance().clear()
 
 
@@ -173,3 +176,32 @@ class TestOutput:
             merge(["run2.h5"], append=True)
         with pytest.raises(ConfigurationError, match=r"cannot write '.*/run2.h5/all.h5'"):
             run_files(FileMerger, ["run1_0.h5"], HDF5Merger={"output_path": "run2.h5/all.h5"})
+
+
+CONFIGURATION = """
+Pipeline:
+  executor: sequential
+  producer_conf: {name: FILES, class: Files, module: files_done}
+  stagers_conf:
+    - {name: DONE, class: Done, module: files_done}
+    - {name: MERGE, class: FileMerger, module: ctapipe.pipeline.algorithms.file_merger}
+  consumer_conf:
+    {name: LAST, class: FileReporter, module: ctapipe.pipeline.algorithms.file_reporter}
+Files: {names: [run1_0.h5, run1_1.h5]}
+"""
+
+
+def test_command(command):
+    with open("files.yaml", "w") as file:
+        file.write(CONFIGURATION)
+    options = ["--config=files.yaml", "--report=mine.ecsv", "--merged=all.h5", "--single-ob"]
+    done = command(*options)
+    assert done.returncode == 0, done.stderr
+    assert [*Table.read("mine.ecsv")["state"]] == ["done", "done"]
+    with open("ctapipe-pipeline.provenance.log") as file:
+        (activity,) = json.load(file)
+    assert {Path(each["url"]).name for each in activity["input"]} >= {"run1_0.h5", "run1_1.h5"}
+    assert {Path(each["url"]).name for each in activity["output"]} == {"all.h5", "mine.ecsv"}
+    assert_same_file("all.h5", merged_by_ctapipe(["run1_0.h5", "run1_1.h5"], "--single-ob"))
+    assert command(*options).returncode == 2
+    assert command(*options, "--overwrite").returncode == 0
