@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from astropy.table import Table
 from checkout import EXAMPLES
 from common_steps import Pass
+from files_done import run_files
 
 from ctapipe.pipeline import StepError, run
 from ctapipe.pipeline.algorithms.fake_process2 import FakeProcess2
+from ctapipe.pipeline.algorithms.file_reporter import FileReporter
 from ctapipe.pipeline.algorithms.string_writer import StringWriter
 from ctapipe.pipeline.toy_data import write_toy_data
 
@@ -56,6 +60,19 @@ def test_a_text_file(consumer, n_lines, executor_here, tmp_path):
     assert raised.value.__cause__ is None
     assert not getattr(raised.value, "__notes__", [])
     assert path.stat().st_size == 100
+
+
+def test_a_report_of_files(executor_here, tmp_path):
+    path = tmp_path / "report.ecsv"
+    options = {"FileReporter": {"filename": str(path)}, "on_error": "stop"}
+    with room_for(1000), pytest.raises(StepError) as raised:
+        run_files(FileReporter, map(str, range(100)), executor=executor_here, **options)
+    assert f"step 'LAST' cannot write '{path}': File too large" in str(raised.value)
+    assert not getattr(raised.value, "__notes__", [])
+    assert os.listdir(tmp_path) == ["report.ecsv"]
+    run_files(FileReporter, ["100"], executor=executor_here, **options)
+    n_before = len(Table.read(path)) - 1
+    assert [*Table.read(path)["input"]] == [*map(str, range(n_before)), "100"]
 
 
 STEPS = f"""
