@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import tables
 from astropy.table import Table
 from ctapipe.core import Provenance, run_tool
 from ctapipe.tools.merge import MergeTool
@@ -148,6 +149,23 @@ class TestNotAll:
         assert reason in table["error"][1]
         assert f"step 'LAST' {name}: cannot be merged" in caplog.text
         assert "Traceback" not in caplog.text
+
+    def test_a_file_that_is_damaged_in_the_middle(self, tmp_path):
+        with tables.open_file("run2.h5") as file:
+            chunk = file.root.dl1.event.subarray.trigger.chunk_info((0,))
+        with open("run2.h5", "r+b") as damaged:
+            damaged.seek(chunk.offset)
+            damaged.write(bytes(chunk.size))
+        names = ["run1_0.h5", "run2.h5", "run3.h5"]
+        options = {"HDF5Merger": {"output_path": "all.h5"}, "stages": [MERGER]}
+        with pytest.raises(StepError) as raised:
+            run_files(FileReporter, names, **options)
+        assert str(raised.value).startswith(
+            f"step 'MERGE' there is no merged file '{tmp_path}/all.h5': cannot append 'run2.h5': "
+        )
+        assert "\n" not in str(raised.value)
+        assert [*Table.read("report.ecsv")["state"]] == ["done", "failed", "done"]
+        assert new_files() == {"report.ecsv"}
 
 
 class TestOutput:
