@@ -124,7 +124,7 @@ NUMBERS_OF_WORKERS = {
     "nb_thread": NUMBER_OF_WORKERS,
     "nb_process": (
         _is_number_of_processes,
-        f"{NUMBER_OF_WORKERS[1]}, or {AUTO!r} for as many as there are cores",
+        f"{AUTO!r}, for as many as there are cores, or {NUMBER_OF_WORKERS[1]}",
     ),
 }
 VALUES = {

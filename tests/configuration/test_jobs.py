@@ -157,8 +157,9 @@ def test_given_twice(mistake):
 
 
 def test_auto_is_for_nb_process_only(mistake):
-    assert "'nb_process' must be a whole number from 1 to 10000, or 'auto'" in mistake(
-        conf_of({"nb_process": "all"})
+    assert (
+        "'nb_process' must be 'auto', for as many as there are cores, or a whole number"
+        in mistake(conf_of({"nb_process": "all"}))
     )
     assert "'nb_thread' must be a whole number" in mistake(conf_of({"nb_thread": "auto"}))
 
