@@ -173,7 +173,7 @@ MISTAKES = [
     (
         (*FIRST, "nb_process"),
         10**9,
-        r"'nb_process' must be .* from 1 to 10000, or 'auto' .* not 1",
+        r"'nb_process' must be 'auto', .* or a whole number from 1 to 10000, not 1",
     ),
     (
         (*FIRST, "queue_limit"),

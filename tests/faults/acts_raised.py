@@ -8,6 +8,7 @@ from ctapipe.core import ToolConfigurationError
 from ctapipe.pipeline import StepError
 
 GROWING = 20_000_000
+ONE_AT_A_TIME = threading.Lock()
 
 
 class WithLock(ValueError):
@@ -127,6 +128,12 @@ def recurses_in_c(step, message):
 
 
 def takes_all_memory(step, message):
+    # The limit is that of the process: another thread must not lift it meanwhile.
+    with ONE_AT_A_TIME:
+        take_all_memory()
+
+
+def take_all_memory():
     import resource
 
     with open("/proc/self/statm") as file:

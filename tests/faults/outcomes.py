@@ -171,8 +171,13 @@ def interrupted(trial):
 
 
 def aborted(trial):
-    """Interrupted, and not waited for; or the run was at its end before the second signal."""
-    return codes(130, finishes="once", before_and_after=frozenset({0, 130} | INTERRUPTS))
+    """Interrupted, and not waited for; or the run was at its end before the second signal.
+
+    Which ends the program, as any.
+    """
+    return codes(
+        130, -1, -2, -15, finishes="once", before_and_after=frozenset({0, 130} | INTERRUPTS)
+    )
 
 
 def aborted_by_many(trial):
