@@ -164,6 +164,13 @@ def directory(tmp_path_factory):
     return tmp_path_factory.mktemp("configurations")
 
 
+def assert_clear_lines(error):
+    assert error.errors
+    for line in error.errors:
+        assert line.strip()
+        assert not set(line) & set("\n\x1b"), line
+
+
 def assert_clear(path):
     """It is right, or what is wrong is said, a line for each mistake."""
     with Pipeline() as tool:
@@ -171,10 +178,7 @@ def assert_clear(path):
         try:
             tool.initialize([f"--config={path}"])
         except ConfigurationError as error:
-            assert error.errors
-            for line in error.errors:
-                assert line.strip()
-                assert not set(line) & set("\n\x1b"), line
+            assert_clear_lines(error)
 
 
 def fuzz(strategy, **options):
