@@ -366,12 +366,13 @@ cdef class Router:
         for i in range(self.n_workers):
             if self.workers[i].is_parked:
                 drop_message(&self.workers[i].parked, &self.dropped)
-            close_pair(self.workers[i].inbox)
             if self.workers[i].kept is NULL:
+                self.drop_unread(&self.workers[i])
                 close_pair(self.workers[i].outbox)
             else:
                 self.drop_kept(&self.workers[i])
                 free(self.workers[i].kept)
+            close_pair(self.workers[i].inbox)
             free(self.workers[i].given)
         if self.steps is not NULL:
             for i in range(self.n_steps):
@@ -446,19 +447,23 @@ cdef class Router:
 
     cdef int fail(self) except -1:
         """Raise the error of libzmq; what nobody will read is dropped."""
-        cdef zmq_msg_t message
         cdef int w
         try:
             raise_zmq_error()
         finally:
             for w in range(self.n_workers):
-                if self.workers[w].inbox is NULL:
-                    continue
-                zmq_msg_init(&message)
-                while zmq_msg_recv(&message, self.workers[w].inbox, ZMQ_DONTWAIT) >= 0:
-                    drop_message(&message, &self.dropped)
-                    zmq_msg_init(&message)
+                self.drop_unread(&self.workers[w])
             self.release_dropped()
+
+    cdef void drop_unread(self, WorkerState *worker) noexcept nogil:
+        """Drop what a worker has sent, and nobody will read: libzmq knows of no objects."""
+        cdef zmq_msg_t message
+        if worker.inbox is NULL:
+            return
+        zmq_msg_init(&message)
+        while zmq_msg_recv(&message, worker.inbox, ZMQ_DONTWAIT) >= 0:
+            drop_message(&message, &self.dropped)
+            zmq_msg_init(&message)
 
     cdef void release_dropped(self):
         while self.dropped.length:

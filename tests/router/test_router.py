@@ -2,6 +2,7 @@
 
 import itertools
 import time
+import weakref
 
 import hypothesis.strategies as st
 import numpy as np
@@ -362,6 +363,29 @@ def test_a_router_whose_workers_never_ran_can_be_closed():
     channels = [Channel(router, step) for step in (0, *[1] * 40, 2)]
     close(router, *channels)
     close(router)
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_what_was_sent_and_is_never_read_goes_with_the_router(routed):
+    class Message:
+        pass
+
+    router = Router([(-1, 0, 1, None, 0), (1, 1, 1, None, 0)])
+    channels = [Channel(router, step, SEND_AHEAD, by_reference=True) for step in range(2)]
+    for channel in channels:
+        channel.open()
+    channels[0].start_producing()
+    living = weakref.WeakSet()
+    for _ in range(5):
+        message = Message()
+        living.add(message)
+        channels[0].send(1, message)
+        del message
+        if routed and len(living) == 2:
+            router.route_arrived()
+    assert len(living) == 5
+    close(router, *channels)
+    assert not living
 
 
 def test_the_data_of_a_dropped_message_is_not_taken_for_a_message():
