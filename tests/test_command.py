@@ -346,7 +346,7 @@ def test_help_all_works_with_a_configuration_that_is_wrong(command, files):
         ),
         (
             ["--config=elsewhere/conf.json", "--Scale.factor=1", "--Scale.factor=2"],
-            "command line: Scale.factor=['1', '2'], factor only accepts one value",
+            "command line: --Scale.factor is given twice; give it once",
         ),
         (
             ["--config=elsewhere/conf.json", "--executor=threads", "--executor=sequential"],

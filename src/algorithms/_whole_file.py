@@ -26,7 +26,7 @@ def part_of(path: Path) -> Path:
 
 
 def remove_parts(path: Path) -> None:
-    """Remove what is left of earlier attempts to make a file.
+    """Remove what processes that have ended left of a file that they were making.
 
     Parameters
     ----------
@@ -35,8 +35,22 @@ def remove_parts(path: Path) -> None:
     """
     pattern = f".{glob.escape(path.name)}.*.part{glob.escape(path.suffix)}"
     for part in path.parent.glob(pattern):
+        pid = part.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if pid.isdigit() and int(pid) != os.getpid() and _is_running(int(pid)):
+            continue
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # Another user's.
+        pass
+    return True
 
 
 def publish(part: Path, path: Path, overwrite: bool) -> None:

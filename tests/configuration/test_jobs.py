@@ -153,7 +153,7 @@ def test_wrong_numbers(option, message, mistake):
 
 def test_given_twice(mistake):
     message = mistake(conf_of({"executor": "processes"}), "-j2", "-j3")
-    assert "command line: jobs only accepts one value, got 2: ['2', '3']" in message
+    assert "jobs only accepts one value, got 2: ['2', '3']; give it once" in message
 
 
 def test_auto_is_for_nb_process_only(mistake):
