@@ -14,29 +14,34 @@ METADATA = "CTA PRODUCT ID"
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 
-def part_of(path: Path) -> Path:
+def part_of(path: Path, run_id: str = "") -> Path:
     """What a file is called while this process makes it: it has the same suffix.
 
     Parameters
     ----------
     path : pathlib.Path
         Its name when it is complete.
+    run_id : str
+        The run that makes it, if several processes do.
     """
-    return path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    return path.with_name(f".{path.name}.{run_id}.{os.getpid()}.part{path.suffix}")
 
 
-def remove_parts(path: Path) -> None:
-    """Remove what processes that have ended left of a file that they were making.
+def remove_parts(path: Path, run_id: str = "") -> None:
+    """Remove what other runs, and processes of this one that have ended, left of a file.
 
     Parameters
     ----------
     path : pathlib.Path
         Its name when it is complete.
+    run_id : str
+        This run.
     """
     pattern = f".{glob.escape(path.name)}.*.part{glob.escape(path.suffix)}"
     for part in path.parent.glob(pattern):
-        pid = part.name.removeprefix(f".{path.name}.").partition(".")[0]
-        if pid.isdigit() and int(pid) != os.getpid() and _is_running(int(pid)):
+        run, pid, *_ = part.name.removeprefix(f".{path.name}.").split(".")
+        is_of_this_run = run_id and run == run_id and pid.isdigit()
+        if is_of_this_run and int(pid) != os.getpid() and _is_running(int(pid)):
             continue
         with contextlib.suppress(FileNotFoundError):
             part.unlink()

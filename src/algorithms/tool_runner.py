@@ -210,8 +210,8 @@ class ToolRunner(Component):
             return
         output.parent.mkdir(parents=True, exist_ok=True)
         for made in (output, log):
-            remove_parts(made)
-        part = part_of(output)
+            remove_parts(made, self._run_id)
+        part = part_of(output, self._run_id)
         try:
             with self._claim(path, log) as log_file:
                 run = run_tool(
@@ -259,7 +259,7 @@ class ToolRunner(Component):
 
     def _claim(self, path: Path, log: Path) -> TextIO:
         """Begin the log, whose first line says of which file its output is made."""
-        new = part_of(log)
+        new = part_of(log, self._run_id)
         file = open(new, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         header = {"input": str(path.resolve()), "run": self._run_id}
         file.write(f"# {json.dumps(header)}\n")
