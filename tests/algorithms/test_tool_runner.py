@@ -29,12 +29,6 @@ from ctapipe.core.traits import Path as PathTrait, Unicode
 
 
 
-def identity(path):
-    """What changes if a file is replaced or written, but not if it is read."""
-    status = os.stat(path)
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
 class Copy(Tool):
     """Copies a file, and does what is in it."""
 
@@ -276,6 +270,12 @@ class TestOneFile:
         monkeypatch.setattr(signal, "pause", interrupt)
         many_files(texts(a="wait"), *COPY, returncode=130)
         assert not_output() == []
+
+
+def identity(path):
+    """What changes if a file is replaced or written, but not if it is read."""
+    status = os.stat(path)
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 class TestExistingOutput:
