@@ -255,7 +255,8 @@ class TestOneFile:
             process.communicate()
         psutil.wait_procs(others, timeout=30)
         assert not Path("out/b.txt").exists()
-        assert len(not_output()) == 1
+        # The other file may have been in work as well.
+        assert any(name.startswith(".b.txt.") for name in not_output())
         Path("b.fits").write_text("well")
         before = Path("out/a.txt").stat() if Path("out/a.txt").exists() else None
         done = many_files(names, *COPY, "--skip-existing")
