@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import importlib.metadata
+from collections.abc import Iterable
 from types import ModuleType
 
 from ctapipe.core import Tool, ToolConfigurationError
@@ -28,21 +29,24 @@ def find_tool(name: str) -> type[Tool]:
         return _tool_of_command(name, _import(name, entry_point.module))
     module_name, separator, class_name = name.rpartition(":" if ":" in name else ".")
     if not separator:
-        near = difflib.get_close_matches(name, {command.name for command in commands}, n=1)
-        nearest = f" (did you mean {near[0]!r}?)" if near else ""
+        nearest = _nearest(name, {command.name for command in commands})
         raise ToolConfigurationError(
             f"there is no command {name!r}{nearest}; a tool is named by its command, or by its "
             "class, 'package.module:Class'"
         )
-    found = getattr(_import(name, module_name), class_name, None)
+    module = _import(name, module_name)
+    found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Tool)):
-        tools = [tool.__name__ for tool in _tools_in(_import(name, module_name))]
-        near = difflib.get_close_matches(class_name, tools, n=1)
-        nearest = f" (did you mean {near[0]!r}?)" if near else ""
+        nearest = _nearest(class_name, [tool.__name__ for tool in _tools_in(module)])
         raise ToolConfigurationError(
             f"the module {module_name!r} has no ctapipe.core.Tool {class_name!r}{nearest}"
         )
     return found
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _tool_of_command(command: str, module: ModuleType) -> type[Tool]:
