@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -156,12 +156,10 @@ def run(
             section.get("shared_memory_mb", DEFAULT_SHARED_MEMORY_MB),
             server,
         )
-        execute(
-            runner,
-            section.get("gui_address", DEFAULT_GUI_ADDRESS) if gui_address is None else gui_address,
-            label,
-            section.get("gui_server_key", ""),
-        )
+        if gui_address is None:
+            gui_address = section.get("gui_address", DEFAULT_GUI_ADDRESS)
+        with closing(runner):
+            execute(runner, gui_address, label, section.get("gui_server_key", ""))
     return summarize(runner)
 
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
 
@@ -246,6 +247,7 @@ class Pipeline(Tool):
                         [f"Pipeline.{option}: there is no directory {str(path.parent)!r}"]
                     )
                 self.check_output(path)
+        only = ALL_EVENTS if self.only is None else EventSelection.read(self.only)
         self._executor = EXECUTORS[self.executor](
             self.graph,
             self.log,
@@ -254,8 +256,10 @@ class Pipeline(Tool):
             self.retries,
             self.shared_memory_mb,
             self._fork_server,
-            ALL_EVENTS if self.only is None else EventSelection.read(self.only),
+            only,
         )
+        # Else an interrupt before the run would leave its descriptors.
+        self.enter_context(closing(self._executor))
 
     def start(self) -> None:
         """Run the pipeline, and report."""

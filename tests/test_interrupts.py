@@ -1,11 +1,14 @@
 """Ctrl-C and SIGTERM, on the real command."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from ctapipe.pipeline import Pipeline
 
 STEPS = """
 import time
@@ -280,3 +283,19 @@ def test_what_was_aborted_is_closed_when_its_jobs_have_ended(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == "0\n"
+
+
+def test_between_the_making_of_an_executor_and_its_run(tmp_path, monkeypatch, executor):
+    class InterruptedBeforeItsRun(Pipeline):
+        def start(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "steps.py").write_text(STEPS)
+    (tmp_path / "conf.json").write_text(json.dumps(configuration("Slow", 2)))
+    tool = InterruptedBeforeItsRun()
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(SystemExit, match="130"):
+        tool.run(["--config=conf.json", f"--executor={executor}"])
+    assert os.listdir("/proc/self/fd") == before

@@ -124,6 +124,11 @@ class Executor(ABC):
         finally:
             self._ended = time.monotonic()
 
+    def close(self) -> None:
+        """Let go of what it holds, if `run` was never called; else that has done it."""
+        if not self._began:
+            self._close()
+
     @property
     def elapsed_s(self) -> float:
         """How long the run has taken so far, in seconds."""
@@ -236,7 +241,11 @@ class Executor(ABC):
 
     @abstractmethod
     def _run(self) -> None:
-        """Run to the end; errors of the steps go to ``_errors``."""
+        """Run to the end, and close; errors of the steps go to ``_errors``."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Let go of memory, descriptors and files."""
 
     @abstractmethod
     def _end_production(self) -> None:

@@ -93,6 +93,9 @@ class Sequential(Executor):
                 except BaseException as error:
                     self._errors.append(step.failure("finish", error))
 
+    def _close(self) -> None:
+        pass
+
     def _produce(self) -> None:
         counters = self._counters[0]
         counters["running"] = 1
