@@ -1,5 +1,11 @@
-"""The router alone, and one hop of libzmq alone: between compiled threads, without Python."""
+"""The router alone, and one hop of libzmq alone: between compiled threads, without Python.
 
+Run as a script it sends a number of messages through the router, and sees that they arrive:
+
+    python benchmarks/routing.py 2200000000
+"""
+
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -62,3 +68,8 @@ def raw_hop(n):
 def _check(n, counts, totals):
     assert sum(counts) == n
     assert sum(totals) == n * (n - 1) // 2
+
+
+if __name__ == "__main__":
+    n = int(sys.argv[1])
+    print(f"{n} messages, each once, {routed(n, n_workers=1) / 1e6:.2f} million/s")

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from process_memory import sizes_mb
 
 from ctapipe.pipeline import run
 
@@ -118,11 +119,7 @@ def measured():
     sums = dict.fromkeys(SAMPLES[3:], 0)
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess, OSError):
-            rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
-            sizes = {
-                name: int(size.split()[0]) / 1024
-                for name, _, size in (line.partition(":") for line in rollup.splitlines()[1:])
-            }
+            sizes = sizes_mb(process.pid)
             sums["pss_mb"] += sizes["Pss"]
             sums["shared_mb"] += sizes["Pss_Shmem"]
             sums["threads"] += process.num_threads()
