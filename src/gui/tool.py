@@ -5,6 +5,8 @@ import importlib.metadata
 import inspect
 import ipaddress
 import os
+import re
+import subprocess
 import sys
 
 from ctapipe.core import Tool
@@ -19,7 +21,9 @@ __all__ = ["PipeGui", "main"]
 
 DEFAULT_PORT = 5565
 NICENESS = 10
-DEBIAN_PACKAGES = "libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
+DEBIAN_PACKAGES = (
+    "libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 libxcb-cursor0"
+)
 
 
 class PipeGui(Tool):
@@ -152,19 +156,39 @@ class PipeGui(Tool):
                         f"Ubuntu: apt-get install {DEBIAN_PACKAGES}"
                     ]
                 ) from error
-        has_screen = sys.platform != "linux" or any(
+        names_screen = sys.platform != "linux" or any(
             os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
         )
-        if not has_screen and self.screenshot is not None:
+        problem = _complaint_of_qt() if names_screen else "DISPLAY is not set"
+        if problem and self.screenshot is not None:
             os.environ["QT_QPA_PLATFORM"] = "offscreen"
-        elif not has_screen:
-            # Qt would abort the process.
+        elif problem:
             raise ConfigurationError(
                 [
-                    "there is no screen to show a window on (DISPLAY is not set); "
+                    f"there is no screen to show a window on ({problem}); "
                     "--screenshot=FILE.png writes a picture of a run all the same"
                 ]
             )
+
+
+def _complaint_of_qt() -> str:
+    """Why Qt cannot open a window here; nothing if it can."""
+    # In a process of its own, because it aborts that.
+    trial = "from PySide6.QtWidgets import QApplication; QApplication([])"
+    done = subprocess.run(
+        [sys.executable, "-c", trial],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode == 0:
+        return ""
+    first = next(iter(done.stderr.splitlines()), f"exit code {done.returncode}")
+    complaint = re.sub(r"^qt\.\S+: ", "", first).rstrip(".")
+    if "xcb-cursor" in complaint:
+        complaint += f"; on Debian or Ubuntu: apt-get install {DEBIAN_PACKAGES}"
+    return complaint
 
 
 def _is_loopback(host: str) -> bool:

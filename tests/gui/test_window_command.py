@@ -130,6 +130,14 @@ def test_without_a_screen():
     assert "there is no screen" in printed
 
 
+def test_with_a_screen_that_nobody_can_reach():
+    code, printed = call("--port=0", DISPLAY=":99", WAYLAND_DISPLAY="", QT_QPA_PLATFORM="xcb")
+    assert code == 2
+    # What else Qt says depends on the libraries of the system.
+    assert "there is no screen to show a window on (" in printed
+    assert "Traceback" not in printed
+
+
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
