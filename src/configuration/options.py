@@ -9,6 +9,7 @@ from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import DeferredConfig
 
+from .earlier_names import advice_on
 from .step_keys import describe_value
 from .suggestions import did_you_mean
 
@@ -60,7 +61,9 @@ def check_options(config: Config, classes: Mapping[str, type], names: Iterable[s
             errors += _check_section(section, content, configurables[section])
         elif content:
             step_classes = [step_class.__name__ for step_class in classes.values()]
-            nearest = did_you_mean(section, ["Pipeline", *names, *step_classes], more=configurables)
+            nearest = advice_on(section) or did_you_mean(
+                section, ["Pipeline", *names, *step_classes], more=configurables
+            )
             errors.append(
                 f"unknown section {section!r}: no step and no class has this name{nearest}"
             )
@@ -175,7 +178,8 @@ def _check_section(
                     + did_you_mean(key, configurables)
                 )
         elif key not in traits:
-            yield f"{where}: unknown option {key!r}{did_you_mean(key, traits)}"
+            nearest = advice_on(key) if where == "Pipeline" else ""
+            yield f"{where}: unknown option {key!r}{nearest or did_you_mean(key, traits)}"
         else:
             problems = [_problem(value, *declared) for declared in traits[key]]
             if all(problems):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .earlier_names import advice_on
 from .graph import UNLIMITED, Role, Serialization, WorkerKind
 from .suggestions import did_you_mean
 
@@ -180,7 +181,8 @@ def _wrong_keys(conf: Mapping[str, Any], role: Role) -> Iterator[str]:
             yield f"the key {required!r} is missing"
     for key in conf:
         if key not in STEP_KEYS:
-            yield f"unknown key {key!r}{did_you_mean(str(key), STEP_KEYS)}"
+            nearest = advice_on(str(key)) or did_you_mean(str(key), STEP_KEYS)
+            yield f"unknown key {key!r}{nearest}"
         elif (key, role) in NOT_FOR:
             yield f"{key!r} is not for the {role}: {NOT_FOR[key, role]}"
 

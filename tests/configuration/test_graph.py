@@ -168,6 +168,8 @@ MISTAKES = [
         "ctapipe.pipeline.algorithms.fake_proces",
         r"no module .*did you mean 'ctapipe.pipeline.algorithms.fake_process'",
     ),
+    ((*FIRST, "prev"), "A", r"step 'CLEAN': unknown key 'prev' \(the step before names this one"),
+    (("Pipeline", "mode"), "sequential", r"Pipeline: unknown option 'mode' \(say 'executor'"),
     ((*FIRST, "nb_threads"), 2, r"step 'CLEAN': unknown key 'nb_threads' \(did you mean 'nb_thr"),
     ((*FIRST, "nb_thread"), 0, r"step 'CLEAN': 'nb_thread' must be a whole number from 1 .* not 0"),
     (
