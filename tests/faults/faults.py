@@ -81,8 +81,9 @@ LEFT = [
     act_in_worker("starts_a_thread_that_lasts", outcomes.harmless),
     act("starts_a_program", outcomes.leaves_processes),
     act("leaves_a_fork_pool", outcomes.harmless, ("init", "run")),
-    act("leaves_a_spawn_pool", outcomes.harmless, ("init", "run")),
-    act("leaves_a_forkserver_pool", outcomes.harmless, ("init", "run")),
+    # Each takes seconds on a busy machine, and a worker may be replaced after every job.
+    act("leaves_a_spawn_pool", outcomes.harmless, ("init", "run"), repeats=False),
+    act("leaves_a_forkserver_pool", outcomes.harmless, ("init", "run"), repeats=False),
     act("leaves_an_executor", outcomes.harmless, ("init", "run")),
     act("leaves_a_manager", outcomes.harmless, ("init", "run")),
     act("leaves_a_process", outcomes.harmless, ("init", "run")),
