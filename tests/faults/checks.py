@@ -1,11 +1,15 @@
 """What has to hold after a trial."""
 
+import re
 from collections import Counter
 
 __all__ = ["failures"]
 
 INTERRUPTS = (-1, -2, -15)
 STATES = {0: "finished", 1: "failed", 130: "interrupted"}
+IGNORED_INTERRUPT = re.compile(
+    r"^Exception ignored in.*\nTraceback .*\n(  .*\n)+KeyboardInterrupt: *\n", re.MULTILINE
+)
 # Nobody ought to see this, whatever happens.
 UNSEEMLY = (
     "Fatal Python error",
@@ -42,7 +46,7 @@ def failures(trial, evidence):
     found += wrong_events(trial, evidence, outcome)
     is_unfinished = outcome.finishes == "once" and trial.fault.blow
     if not outcome.crashes and not is_unfinished and evidence.code not in INTERRUPTS:
-        found += unseemly(evidence)
+        found += unseemly(trial, evidence)
     return found
 
 
@@ -163,9 +167,13 @@ def wrong_events(trial, evidence, outcome):
     return found
 
 
-def unseemly(evidence):
+def unseemly(trial, evidence):
+    stderr = evidence.stderr
+    if trial.fault.blow:
+        # One that comes while Python calls back from its management of memory it drops itself.
+        stderr = IGNORED_INTERRUPT.sub("", stderr)
     return [
         f"stderr: {line[:300]}"
-        for line in evidence.stderr.splitlines()
+        for line in stderr.splitlines()
         if any(text in line for text in UNSEEMLY)
     ][:5]
