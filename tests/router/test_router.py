@@ -358,6 +358,54 @@ def test_a_slow_job_brings_a_worker_back_to_one_message_at_a_time():
     close(router, *channels)
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_age_of_events_and_the_time_in_a_queue(ordered):
+    router = Router([(-1, 0, 1, None, 0), (-1, 1, 1, [0] if ordered else None, 0)])
+    producer, worker = channels = [Channel(router, step, SEND_AHEAD) for step in range(2)]
+    for channel in channels:
+        channel.open()
+    producer.start_producing()
+    assert router.percentiles() == (None, [None, None])
+    began = time.perf_counter()
+    for number in range(40):
+        producer.send(1, number)
+    router.route_arrived()
+    sent = time.perf_counter()
+    # It knows times to 1/8, and calls the middle of a bin a time.
+    while (waited := time.perf_counter() - sent) < 0.01:
+        pass
+    for _ in range(40):
+        worker.receive()
+        worker.acknowledge()
+        router.route_arrived()
+    longest = 17 / 16 * (time.perf_counter() - began)
+    shortest = 15 / 16 * waited
+    age, [nothing, wait] = router.percentiles()
+    assert nothing is None
+    assert shortest <= age[0] <= age[1] <= longest
+    assert shortest <= wait[0] <= wait[1] <= longest
+    close(router, *channels)
+    assert router.percentiles() == (age, [None, wait])
+
+
+def test_messages_that_are_taken_at_once_have_not_waited():
+    router = Router([(-1, 0, 1, None, 0), (-1, 1, 1, None, 0)])
+    producer, worker = channels = [Channel(router, step) for step in range(2)]
+    for channel in channels:
+        channel.open()
+    producer.start_producing()
+    for number in range(3):
+        producer.send(1, number)
+        router.route_arrived()
+        worker.receive()
+        worker.acknowledge()
+        router.route_arrived()
+    age, [_, wait] = router.percentiles()
+    assert wait == (0, 0)
+    assert age[0] > 0
+    close(router, *channels)
+
+
 def test_a_router_whose_workers_never_ran_can_be_closed():
     router = Router([(-1, 0, 1, None, 0), (1, 1, 1, None, 0), (1, 2, 1, None, 0)])
     channels = [Channel(router, step) for step in (0, *[1] * 40, 2)]
