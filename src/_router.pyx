@@ -19,7 +19,7 @@ What it keeps its messages and workers in stands in the ``.pxd`` files beside it
 cimport cython
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR
-from libc.stdint cimport UINT16_MAX, uint32_t, uint64_t
+from libc.stdint cimport UINT16_MAX, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -50,6 +50,9 @@ from _shared cimport shared_mark_sent, shared_memory, shared_reclaim_arena, shar
 from _router_sockets cimport close_pair, descriptor_of, open_pair
 from _router_step_state cimport StepState, counters_of, drop_waiting, free_step, n_waiting
 from _router_time_counts cimport count_time, new_counts, percentiles_of
+from _router_trace cimport (
+    TRACED_BLOCKED, TRACED_JOBS, Trace, TraceRecord, begin_trace, record,
+)
 from _wire cimport (
     WIRE_ACKNOWLEDGE, WIRE_FAILED, WIRE_GOODBYE, WIRE_JOB, WIRE_MESSAGE, WIRE_PACKED, WIRE_READY,
     WIRE_SKIPPED, WIRE_STOP, count_of, flag_is_up, raise_flag, set_count, set_flag, start_of,
@@ -127,6 +130,7 @@ cdef class Router:
     cdef uint64_t events_finished
     # How long events took, from their first message to their end.
     cdef uint64_t *ages
+    cdef Trace trace
     # When what is being read was found: to read the clock for each message takes too long.
     cdef uint64_t time
     cdef bint producer_ended
@@ -210,6 +214,7 @@ cdef class Router:
                 free(self.steps[i].waits)
         free(self.steps)
         free(self.ages)
+        free(self.trace.records)
 
     # ------------------------------------------------------------ set up
 
@@ -718,6 +723,7 @@ cdef class Router:
         leave_list(self.workers, w)
         move_message(&self.workers[w].parked, message)
         self.workers[w].is_parked = True
+        self.workers[w].parked_since = self.time
         join_list(self.workers, &full.senders, w)
         return 0
 
@@ -820,6 +826,7 @@ cdef class Router:
                 count_time(self.ages, self.time - begun)
             if self.n_ordered and self.pass_by(worker.step, event) < 0:
                 return -1
+        self.record_jobs(w, header)
         step.failed += n_failed
         if stops:
             raise_flag(&self.flags.producing_ended)
@@ -841,6 +848,38 @@ cdef class Router:
             worker.retiring = True
             return self.stop_worker(w)
         return self.dispatch(step)
+
+    cdef inline void record_jobs(self, int w, wire_header *header) noexcept nogil:
+        cdef WorkerState *worker = &self.workers[w]
+        cdef TraceRecord what
+        if self.trace.records is NULL:
+            return
+        what.kind, what.worker = TRACED_JOBS, w
+        what.jobs = <uint16_t> min(header.jobs, UINT16_MAX)
+        if worker.step == 0:
+            what.event = self.next_event - 1
+        else:
+            what.event = worker.given[(worker.given_first - 1) & worker.given_mask]
+        what.end = self.time
+        # When they ended is not known, only when this was read.
+        what.begin = self.time - header.value - worker.parked_for
+        if worker.parked_for:
+            what.begin = min(what.begin, worker.first_parked)
+        what.begin = max(what.begin, worker.traced_until)
+        worker.traced_until = self.time
+        worker.parked_for = 0
+        record(&self.trace, &what)
+
+    cdef inline void record_blocked(self, int w) noexcept nogil:
+        cdef WorkerState *worker = &self.workers[w]
+        cdef TraceRecord what
+        what.kind, what.worker, what.jobs = TRACED_BLOCKED, w, 0
+        what.event = header_of(&worker.parked).value
+        what.begin, what.end = worker.parked_since, self.time
+        if worker.parked_for == 0:
+            worker.first_parked = what.begin
+        worker.parked_for += what.end - what.begin
+        record(&self.trace, &what)
 
     cdef int dispatch(self, StepState *step) noexcept nogil:
         """Give queued messages to available workers; let parked ones move up."""
@@ -867,6 +906,7 @@ cdef class Router:
                 w = step.senders.first
                 leave_list(self.workers, w)
                 self.workers[w].is_parked = False
+                self.record_blocked(w)
                 move_message(&message, &self.workers[w].parked)
                 if step.ordered:
                     if self.accept(w, &message) < 0:
@@ -1060,6 +1100,36 @@ cdef class Router:
         return percentiles_of(self.ages), [
             percentiles_of(self.steps[i].waits) for i in range(self.n_steps)
         ]
+
+    def record_trace(self, uint64_t capacity):
+        """From now on, record what the workers are at; to be called before `run`.
+
+        Parameters
+        ----------
+        capacity : int
+            How many records are kept, the last ones.
+        """
+        if begin_trace(&self.trace, capacity) < 0:
+            raise MemoryError
+
+    def recorded_trace(self):
+        """What has been recorded, to be called after `run`.
+
+        Returns
+        -------
+        bytes
+            Records of ``begin``, ``end`` (monotonic time, ns), ``event`` (8 bytes each), ``worker``
+            (4: in the order in which they were connected), ``kind`` (2: 0 for jobs, 1 for blocked)
+            and ``jobs`` (2: how many were acknowledged together, the last one of this event).
+        """
+        cdef uint64_t first = self.trace.n_recorded % self.trace.capacity
+        records = <char *> self.trace.records
+        size = sizeof(TraceRecord)
+        if self.trace.n_recorded <= self.trace.capacity:
+            return records[:self.trace.n_recorded * size]
+        return (
+            records[first * size:self.trace.capacity * size] + records[:first * size]
+        )
 
     def jobs_in_hand(self):
         """What each worker works on; may be called during a run.

@@ -237,6 +237,30 @@ class Executor(ABC):
         """
         return None, [None] * len(self.graph.steps)
 
+    def record_trace(self) -> None:
+        """From the beginning, record what the workers are at.
+
+        Raises
+        ------
+        ConfigurationError
+            If this executor cannot.
+        """
+        raise ConfigurationError(
+            [f"Pipeline.trace: the executor {self.name!r} has no workers to trace: use another"]
+        )
+
+    def trace(self) -> tuple[list[tuple[str, int]], bytes]:
+        """What was recorded, when the run has ended.
+
+        Returns
+        -------
+        workers : list of tuple (step, number)
+            Which step's worker each is, and which of that step's.
+        records : bytes
+            See `ctapipe.pipeline.trace.RECORD`.
+        """
+        return [], b""
+
     def remaining(self) -> EventSelection:
         """The events that did not make it, when the run has ended."""
         unfinished, onwards = self._unfinished()

@@ -38,6 +38,8 @@ from .watchdog import Watchdog
 __all__ = ["Processes", "Threads"]
 
 MOST_SEND_AHEAD = 64
+# Records of 32 bytes.
+LONGEST_TRACE = 1 << 20
 # What a worker process takes here when it starts: its connection to the router, and both ends of
 # that to the main process.
 DESCRIPTORS_PER_PROCESS = 3
@@ -126,6 +128,13 @@ class Parallel(Executor):
 
     def percentiles(self) -> tuple[Percentiles | None, list[Percentiles | None]]:
         return self._router.percentiles()
+
+    def record_trace(self) -> None:
+        self._router.record_trace(LONGEST_TRACE)
+
+    def trace(self) -> tuple[list[tuple[str, int]], bytes]:
+        workers = [(self.graph.steps[head].name, number) for head, number in self._slots]
+        return workers, self._router.recorded_trace()
 
     def _unfinished(self) -> tuple[list[int], int]:
         return self._left
