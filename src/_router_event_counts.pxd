@@ -15,10 +15,21 @@ cdef struct EventCounts:
     uint64_t *events
     # With `EVENT_LOST`, if a message of the event has failed.
     uint32_t *counts
+    # When the first message of each came.
+    uint64_t *begun
     size_t capacity
     # 64 less the binary logarithm of the capacity.
     int shift
     size_t length
+
+
+cdef inline void free_counts(EventCounts *table) noexcept nogil:
+    free(table.events)
+    free(table.counts)
+    free(table.begun)
+    table.events = NULL
+    table.counts = NULL
+    table.begun = NULL
 
 
 cdef inline size_t home_of(EventCounts *table, uint64_t event) noexcept nogil:
@@ -46,17 +57,17 @@ cdef inline int grow_counts(EventCounts *table) noexcept nogil:
     grown.length = table.length
     grown.events = <uint64_t *> calloc(grown.capacity, sizeof(uint64_t))
     grown.counts = <uint32_t *> calloc(grown.capacity, sizeof(uint32_t))
-    if grown.events is NULL or grown.counts is NULL:
-        free(grown.events)
-        free(grown.counts)
+    grown.begun = <uint64_t *> calloc(grown.capacity, sizeof(uint64_t))
+    if grown.events is NULL or grown.counts is NULL or grown.begun is NULL:
+        free_counts(&grown)
         return -1
     for i in range(table.capacity):
         if table.events[i]:
             slot = find_event(&grown, table.events[i] - 1)
             grown.events[slot] = table.events[i]
             grown.counts[slot] = table.counts[i]
-    free(table.events)
-    free(table.counts)
+            grown.begun[slot] = table.begun[i]
+    free_counts(table)
     table[0] = grown
     return 0
 
@@ -65,7 +76,7 @@ cdef inline bint has_messages(EventCounts *table, uint64_t event) noexcept nogil
     return table.events[find_event(table, event)] != 0
 
 
-cdef inline int count_message(EventCounts *table, uint64_t event) noexcept nogil:
+cdef inline int count_message(EventCounts *table, uint64_t event, uint64_t time) noexcept nogil:
     cdef size_t slot
     if 2 * table.length >= table.capacity and grow_counts(table) < 0:
         return -1
@@ -73,13 +84,19 @@ cdef inline int count_message(EventCounts *table, uint64_t event) noexcept nogil
     if table.events[slot] == 0:
         table.events[slot] = event + 1
         table.counts[slot] = 0
+        table.begun[slot] = time
         table.length += 1
     table.counts[slot] += 1
     return 0
 
 
-cdef inline int discount_message(EventCounts *table, uint64_t event, bint failed) noexcept nogil:
-    """0; if it was the last of its event, `EVENT_ENDED`, or `EVENT_LOST` if any has failed."""
+cdef inline int discount_message(
+    EventCounts *table, uint64_t event, bint failed, uint64_t *begun
+) noexcept nogil:
+    """0; if it was the last of its event, `EVENT_ENDED`, or `EVENT_LOST` if any has failed.
+
+    Then ``begun`` is when the first message of the event came.
+    """
     cdef size_t mask = table.capacity - 1
     cdef size_t slot = find_event(table, event)
     cdef size_t hole, home
@@ -90,6 +107,7 @@ cdef inline int discount_message(EventCounts *table, uint64_t event, bint failed
     if table.counts[slot] & ~<uint32_t> EVENT_LOST:
         return 0
     ended = EVENT_LOST if table.counts[slot] else EVENT_ENDED
+    begun[0] = table.begun[slot]
     # Close the gap, so that no search ends at it too early (Knuth, The Art of
     # Computer Programming 3, section 6.4, algorithm R).
     table.length -= 1
@@ -102,13 +120,7 @@ cdef inline int discount_message(EventCounts *table, uint64_t event, bint failed
         if ((slot - home) & mask) >= ((slot - hole) & mask):
             table.events[hole] = table.events[slot]
             table.counts[hole] = table.counts[slot]
+            table.begun[hole] = table.begun[slot]
             hole = slot
     table.events[hole] = 0
     return ended
-
-
-cdef inline void free_counts(EventCounts *table) noexcept nogil:
-    free(table.events)
-    free(table.counts)
-    table.events = NULL
-    table.counts = NULL

@@ -14,6 +14,8 @@ from _router_messages cimport DroppedMessages, drop_message, header_of, move_mes
 cdef struct EventHeapEntry:
     uint64_t event
     int64_t arrival
+    # Since when it has waited.
+    uint64_t since
     zmq_msg_t *message
 
 
@@ -29,7 +31,9 @@ cdef inline bint comes_before(EventHeapEntry *one, EventHeapEntry *other) noexce
     return one.event < other.event or (one.event == other.event and one.arrival < other.arrival)
 
 
-cdef inline int push_by_event(EventHeap *heap, zmq_msg_t *message, bint returned) noexcept nogil:
+cdef inline int push_by_event(
+    EventHeap *heap, zmq_msg_t *message, uint64_t since, bint returned
+) noexcept nogil:
     """Add a message; one that is returned comes before the others of its event."""
     cdef EventHeapEntry entry
     cdef EventHeapEntry *grown
@@ -46,6 +50,7 @@ cdef inline int push_by_event(EventHeap *heap, zmq_msg_t *message, bint returned
     if entry.message is NULL:
         return -1
     entry.event = header_of(message).value
+    entry.since = since
     if returned:
         heap.first_arrival -= 1
         entry.arrival = heap.first_arrival

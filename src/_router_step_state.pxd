@@ -5,7 +5,7 @@ from libc.stdlib cimport free
 
 from _router_event_counts cimport EventCounts, free_counts
 from _router_event_heap cimport EventHeap, drop_heap
-from _router_message_queue cimport MessageQueue, drop_queue
+from _router_message_queue cimport MessageQueue, drop_queue, free_slots
 from _router_messages cimport DroppedMessages
 from _router_worker_state cimport WorkerList
 
@@ -38,6 +38,8 @@ cdef struct StepState:
     uint64_t busy
     uint64_t queue_peak
     uint64_t running
+    # How long messages have waited, up to when a worker was given them.
+    uint64_t *waits
 
 
 cdef inline uint64_t n_waiting(StepState *step) noexcept nogil:
@@ -51,8 +53,7 @@ cdef inline void drop_waiting(StepState *step, DroppedMessages *dropped) noexcep
 
 cdef inline void free_step(StepState *step) noexcept nogil:
     """Free what a step has in memory, when nothing waits for it any more."""
-    free(step.queue.slots)
-    step.queue.slots = NULL
+    free_slots(&step.queue)
     free(step.heap.entries)
     step.heap.entries = NULL
     free_counts(&step.before)

@@ -39,6 +39,12 @@ cdef struct WorkerState:
     # The message that found its destination full, until there is room for it.
     zmq_msg_t parked
     bint is_parked
+    # Since when; how long in all since it was traced last, and since when first; and when it
+    # was traced last, ns.
+    uint64_t parked_since
+    uint64_t parked_for
+    uint64_t first_parked
+    uint64_t traced_until
     # What it was given and has not acknowledged, oldest first: a ring, as long as a
     # power of two, of which the mask is one less.
     uint64_t *given

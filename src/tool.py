@@ -33,6 +33,7 @@ from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
 from .summary import summarize, summary_table
+from .trace import json_of_trace
 
 __all__ = ["Pipeline", "main"]
 
@@ -157,6 +158,14 @@ class Pipeline(Tool):
         "failed, and, if the run was interrupted or has failed, those that were not finished. An "
         "old one is replaced only with --overwrite.",
     ).tag(config=True)
+    trace = Path(
+        default_value=None,
+        allow_none=True,
+        directory_ok=False,
+        help="Write which worker worked on which event when, and when it was blocked, to this JSON "
+        "file, for https://ui.perfetto.dev; of a long run the last million jobs. An old one is "
+        "replaced only with --overwrite.",
+    ).tag(config=True)
     only = Path(
         default_value=None,
         allow_none=True,
@@ -173,6 +182,7 @@ class Pipeline(Tool):
         "summary": "Pipeline.summary",
         "failed": "Pipeline.failed",
         "only": "Pipeline.only",
+        "trace": "Pipeline.trace",
     }
 
     def __init__(self, **kwargs: Any) -> None:
@@ -239,7 +249,7 @@ class Pipeline(Tool):
 
     def setup(self) -> None:
         """Make the executor."""
-        for option in ("summary", "failed"):
+        for option in ("summary", "failed", "trace"):
             path = getattr(self, option)
             if path is not None:
                 if not path.parent.is_dir():
@@ -260,6 +270,8 @@ class Pipeline(Tool):
         )
         # Else an interrupt before the run would leave its descriptors.
         self.enter_context(closing(self._executor))
+        if self.trace is not None:
+            self._executor.record_trace()
 
     def start(self) -> None:
         """Run the pipeline, and report."""
@@ -356,6 +368,9 @@ class Pipeline(Tool):
         if self.summary is not None:
             text = json.dumps(summary, indent=2)
             self._write("summary", self.summary, text, role="Pipeline Summary")
+        if self.trace is not None:
+            text = json_of_trace(*self._executor.trace())
+            self._write("trace", self.trace, text, role="Pipeline Trace")
 
     def _write(self, option: str, path: FilePath, text: str, role: str) -> None:
         try:

@@ -223,6 +223,10 @@ def test_summary(command, tmp_path):
     busy = [step.pop("busy_s") for step in summary["steps"]]
     peaks = [step.pop("queue_peak") for step in summary["steps"]]
     assert min(busy) > 0
+    waits = [step.pop("wait_s") for step in summary["steps"]]
+    assert waits[0] is None
+    assert all(0 <= median <= p99 <= summary["elapsed_s"] for median, p99 in waits[1:])
+    assert 0 < summary["age_s"][0] <= summary["age_s"][1] <= 17 / 16 * summary["elapsed_s"]
     assert max(peaks) <= 5
     assert summary["steps"][1] == {
         "name": "scale",

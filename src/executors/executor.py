@@ -13,9 +13,11 @@ from ..processes.descriptor_limit import check_descriptors
 from ..processes.fork_server_client import ForkServerClient
 from ..workers.worker_thread import check_threads
 
-__all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor"]
+__all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor", "Percentiles"]
 
 OnError = Literal["stop", "skip"]
+# The median and the 99th percentile of times, seconds.
+Percentiles = tuple[float, float]
 ON_ERROR: tuple[OnError, ...] = ("stop", "skip")
 DEFAULT_RETRIES = 2
 DEFAULT_SHARED_MEMORY_MB = 1024
@@ -222,6 +224,42 @@ class Executor(ABC):
             ["busy" if k < counters["running"] else "idle" for k in range(self.workers(i))]
             for i, counters in enumerate(self.counters())
         ]
+
+    def percentiles(self) -> tuple[Percentiles | None, list[Percentiles | None]]:
+        """How long events take, and how long messages wait.
+
+        Returns
+        -------
+        tuple (age, waits)
+            The median and the 99th percentile, in seconds, known to 1/8: of the time from an
+            event's sending to its end; and per step, in the order of the graph, of the time
+            that messages wait in its queue. None where there was none, or where nothing waits.
+        """
+        return None, [None] * len(self.graph.steps)
+
+    def record_trace(self) -> None:
+        """From the beginning, record what the workers are at.
+
+        Raises
+        ------
+        ConfigurationError
+            If this executor cannot.
+        """
+        raise ConfigurationError(
+            [f"Pipeline.trace: the executor {self.name!r} has no workers to trace: use another"]
+        )
+
+    def trace(self) -> tuple[list[tuple[str, int]], bytes]:
+        """What was recorded, when the run has ended.
+
+        Returns
+        -------
+        workers : list of tuple (step, number)
+            Which step's worker each is, and which of that step's.
+        records : bytes
+            See `ctapipe.pipeline.trace.RECORD`.
+        """
+        return [], b""
 
     def remaining(self) -> EventSelection:
         """The events that did not make it, when the run has ended."""

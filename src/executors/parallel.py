@@ -15,7 +15,7 @@ from ..configuration.graph import UNLIMITED, Graph, WorkerKind
 from ..errors import ConfigurationError, Failure, as_failure
 from ..event_selection import ALL_EVENTS, send_only
 from ..processes.child import WorkerSetup, log_levels
-from ..processes.descriptor_limit import check_descriptors
+from ..processes.descriptor_limit import check_descriptors, too_many_workers
 from ..processes.fork_server_client import ForkServerClient
 from ..processes.pickle_by_value import dump_by_value
 from ..processes.private_directory import PrivateDirectory
@@ -31,13 +31,15 @@ from ..workers.chains import ChainCounts, join_chain
 from ..workers.step import Send, Step, create_steps
 from ..workers.worker import Worker
 from ..workers.worker_thread import LONGEST_DEAFNESS_S, start_thread
-from .executor import Executor
+from .executor import Executor, Percentiles
 from .thread_worker import ThreadWorker
 from .watchdog import Watchdog
 
 __all__ = ["Processes", "Threads"]
 
 MOST_SEND_AHEAD = 64
+# Records of 32 bytes.
+LONGEST_TRACE = 1 << 20
 # What a worker process takes here when it starts: its connection to the router, and both ends of
 # that to the main process.
 DESCRIPTORS_PER_PROCESS = 3
@@ -123,6 +125,16 @@ class Parallel(Executor):
 
     def events(self) -> dict[str, int]:
         return self._router.events()
+
+    def percentiles(self) -> tuple[Percentiles | None, list[Percentiles | None]]:
+        return self._router.percentiles()
+
+    def record_trace(self) -> None:
+        self._router.record_trace(LONGEST_TRACE)
+
+    def trace(self) -> tuple[list[tuple[str, int]], bytes]:
+        workers = [(self.graph.steps[head].name, number) for head, number in self._slots]
+        return workers, self._router.recorded_trace()
 
     def _unfinished(self) -> tuple[list[int], int]:
         return self._left
@@ -334,13 +346,7 @@ class Parallel(Executor):
         except OSError as error:
             if error.errno != errno.EMFILE:
                 raise
-            n = len(self._slots)
-            raise ConfigurationError(
-                [
-                    f"{n} workers need more file descriptors than this process may open, "
-                    f"about {4 * n}: lower 'nb_thread', or raise the limit with ulimit -n"
-                ]
-            ) from None
+            raise too_many_workers(len(self._slots)) from None
         rest = iter(steps)
         for slot, (head, number) in enumerate(self._slots):
             chain = self._chains[head]

@@ -3,7 +3,9 @@
 import contextlib
 import os
 
-__all__ = ["check_descriptors"]
+from ..errors import ConfigurationError
+
+__all__ = ["check_descriptors", "too_many_workers"]
 
 
 def check_descriptors(n_files: int) -> None:
@@ -17,3 +19,13 @@ def check_descriptors(n_files: int) -> None:
     with contextlib.ExitStack() as opened:
         for _ in range(n_files):
             opened.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+
+def too_many_workers(n: int) -> ConfigurationError:
+    """What to raise if so many workers find no room for theirs."""
+    return ConfigurationError(
+        [
+            f"{n} workers need more file descriptors than this process may open, "
+            f"about {4 * n}: lower 'nb_thread', or raise the limit with ulimit -n"
+        ]
+    )

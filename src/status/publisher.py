@@ -26,6 +26,7 @@ from .snapshot import (
     MOST_BYTES,
     SCHEMA,
     EventCounts,
+    Percentiles,
     Snapshot,
     State,
     StepSnapshot,
@@ -71,6 +72,7 @@ def take_snapshot(executor: Executor, pipeline_id: str, configuration: str) -> S
         The name of the configuration.
     """
     steps = executor.graph.steps
+    age, waits = executor.percentiles()
     shown = _shown_names(tuple((spec.name, *spec.next_steps) for spec in steps))
     return Snapshot(
         schema=SCHEMA,
@@ -82,6 +84,7 @@ def take_snapshot(executor: Executor, pipeline_id: str, configuration: str) -> S
         executor=executor.name,
         elapsed_s=executor.elapsed_s,
         events=EventCounts(**executor.events()),
+        age=_percentiles(age),
         steps=tuple(
             StepSnapshot(
                 name=shown[spec.name],
@@ -98,17 +101,23 @@ def take_snapshot(executor: Executor, pipeline_id: str, configuration: str) -> S
                 failed=counters["failed"],
                 sent=counters["sent"],
                 busy_s=counters["busy_s"],
+                wait=_percentiles(wait),
             )
-            for i, (spec, states, counters) in enumerate(
+            for i, (spec, states, counters, wait) in enumerate(
                 zip(
                     executor.graph.steps,
                     executor.worker_states(),
                     executor.counters(),
+                    waits,
                     strict=True,
                 )
             )
         ),
     )
+
+
+def _percentiles(times: tuple[float, float] | None) -> Percentiles | None:
+    return None if times is None else Percentiles(p50_s=times[0], p99_s=times[1])
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ __all__ = [
     "SCHEMA",
     "BadSnapshot",
     "EventCounts",
+    "Percentiles",
     "Snapshot",
     "State",
     "StepSnapshot",
@@ -45,6 +46,19 @@ class BadSnapshot(ValueError):
     """What arrived is no snapshot, or one that this window does not understand."""
 
 
+class Percentiles(Struct, frozen=True, kw_only=True):
+    """Of times.
+
+    Parameters
+    ----------
+    p50_s, p99_s : float
+        The median and the 99th percentile, seconds.
+    """
+
+    p50_s: Seconds
+    p99_s: Seconds
+
+
 class StepSnapshot(Struct, frozen=True, kw_only=True):
     """What a step has done.
 
@@ -66,6 +80,8 @@ class StepSnapshot(Struct, frozen=True, kw_only=True):
         Workers that run; messages.
     busy_s : float
         Time in ``run``, of all workers together, seconds.
+    wait : Percentiles, optional
+        How long messages have waited in its queue.
     """
 
     name: Text
@@ -82,6 +98,7 @@ class StepSnapshot(Struct, frozen=True, kw_only=True):
     failed: Count
     sent: Count
     busy_s: Seconds
+    wait: Percentiles | None
 
     @property
     def has_queue(self) -> bool:
@@ -119,6 +136,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         Since its begin, seconds.
     events : EventCounts
         How many messages the producer has sent, and how many are done with.
+    age : Percentiles, optional
+        How long events took, from their sending to their end.
     steps : tuple of StepSnapshot
         In the order of the configuration, the producer first.
     """
@@ -132,6 +151,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     executor: Text
     elapsed_s: Seconds
     events: EventCounts
+    age: Percentiles | None
     steps: Annotated[tuple[StepSnapshot, ...], Meta(min_length=1, max_length=MOST_STEPS)]
 
     @property

@@ -17,6 +17,7 @@ def snapshot(pipeline="p", done=0, n_steps=3, elapsed_s=1.0, **changes):
         "executor": "threads",
         "elapsed_s": elapsed_s,
         "events": {"sent": done, "finished": done},
+        "age": {"p50_s": 0.01, "p99_s": 0.2},
         "steps": [
             {
                 "name": name,
@@ -33,6 +34,7 @@ def snapshot(pipeline="p", done=0, n_steps=3, elapsed_s=1.0, **changes):
                 "failed": 0,
                 "sent": done,
                 "busy_s": 0.5,
+                "wait": {"p50_s": 0.001, "p99_s": 0.02},
             }
             for i, (name, role) in enumerate(zip(names, roles, strict=True))
         ],

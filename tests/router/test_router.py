@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ctapipe.pipeline._router import Router
+from ctapipe.pipeline.trace import RECORD
 from ctapipe.pipeline.transport._channel import STOP, Channel
 
 # How many messages the tests let wait in a socket whose worker is parked; the socket has
@@ -355,6 +356,75 @@ def test_a_slow_job_brings_a_worker_back_to_one_message_at_a_time():
     assert router.counters()[1]["queue"] == 3
     router.discard()
     router.route_arrived()
+    close(router, *channels)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_age_of_events_and_the_time_in_a_queue(ordered):
+    router = Router([(-1, 0, 1, None, 0), (-1, 1, 1, [0] if ordered else None, 0)])
+    producer, worker = channels = [Channel(router, step, SEND_AHEAD) for step in range(2)]
+    for channel in channels:
+        channel.open()
+    producer.start_producing()
+    assert router.percentiles() == (None, [None, None])
+    began = time.perf_counter()
+    for number in range(40):
+        producer.send(1, number)
+    router.route_arrived()
+    sent = time.perf_counter()
+    # It knows times to 1/8, and calls the middle of a bin a time.
+    while (waited := time.perf_counter() - sent) < 0.01:
+        pass
+    for _ in range(40):
+        worker.receive()
+        worker.acknowledge()
+        router.route_arrived()
+    longest = 17 / 16 * (time.perf_counter() - began)
+    shortest = 15 / 16 * waited
+    age, [nothing, wait] = router.percentiles()
+    assert nothing is None
+    assert shortest <= age[0] <= age[1] <= longest
+    assert shortest <= wait[0] <= wait[1] <= longest
+    close(router, *channels)
+    assert router.percentiles() == (age, [None, wait])
+
+
+def test_a_trace_keeps_the_last_records():
+    router = Router([(-1, 0, 1, None, 0), (-1, 1, 1, None, 0)])
+    router.record_trace(4)
+    producer, worker = channels = [Channel(router, step) for step in range(2)]
+    for channel in channels:
+        channel.open()
+    producer.start_producing()
+    for number in range(6):
+        producer.send(1, number)
+        router.route_arrived()
+        worker.receive()
+        worker.acknowledge()
+        router.route_arrived()
+    close(router, *channels)
+    records = np.frombuffer(router.recorded_trace(), RECORD)
+    assert records["event"].tolist() == [2, 3, 4, 5]
+    assert records["worker"].tolist() == [1] * 4
+    assert (records["begin"] <= records["end"]).all()
+    assert (np.diff(records["end"].astype(np.int64)) > 0).all()
+
+
+def test_messages_that_are_taken_at_once_have_not_waited():
+    router = Router([(-1, 0, 1, None, 0), (-1, 1, 1, None, 0)])
+    producer, worker = channels = [Channel(router, step) for step in range(2)]
+    for channel in channels:
+        channel.open()
+    producer.start_producing()
+    for number in range(3):
+        producer.send(1, number)
+        router.route_arrived()
+        worker.receive()
+        worker.acknowledge()
+        router.route_arrived()
+    age, [_, wait] = router.percentiles()
+    assert wait == (0, 0)
+    assert age[0] > 0
     close(router, *channels)
 
 

@@ -160,6 +160,12 @@ def test_complete_snapshots_while_it_runs_and_at_the_end(window, executor, prefi
     assert first["steps"][0]["worker_states"] in (["idle"], ["busy"])
     assert last["events"] == {"sent": 10, "finished": 10}
     assert all(step.pop("busy_s") >= 0 for step in last["steps"])
+    waits = [last["age"], *(step.pop("wait") for step in last["steps"])]
+    if executor == "sequential":
+        assert waits == [None] * 4
+    else:
+        assert waits.pop(1) is None
+        assert all(0 <= times["p50_s"] <= times["p99_s"] for times in waits)
     assert last["steps"] == [
         {
             "name": "Producer",

@@ -19,6 +19,7 @@ COLUMNS = (
     ("Failed", "Messages that it has failed with"),
     ("Events/s", "Messages done per second: lately, or in the whole run when it has ended"),
     ("Mean time", "Time in run() per message done"),
+    ("Wait", "How long messages have waited for it: the median, and what 99 % are not above"),
 )
 BOTTLENECK = "▲"
 
@@ -59,6 +60,7 @@ def rows_of(pipeline: ShownPipeline) -> list[list[Cell]]:
                 Cell(f"✗ {wording.count(step.failed)}" if step.failed else "0", step.failed),
                 Cell(wording.rate(shown.rate), shown.rate),
                 Cell(wording.duration(mean_s), mean_s if n_jobs else -1.0),
+                Cell(wording.percentiles(step.wait), step.wait.p50_s if step.wait else -1.0),
             ]
         )
     return rows

@@ -2,7 +2,9 @@
 
 import math
 
-__all__ = ["count", "duration", "elapsed", "rate", "short_count"]
+from ...status.snapshot import Percentiles
+
+__all__ = ["count", "duration", "elapsed", "percentiles", "rate", "short_count"]
 
 # A narrow space that no line breaks at.
 SPACE = "\u202f"
@@ -45,6 +47,11 @@ def duration(seconds: float) -> str:
     value = seconds / size
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:.{digits}f} {unit}"
+
+
+def percentiles(times: Percentiles | None) -> str:
+    """The median and the 99th percentile of times; a dash for none."""
+    return "-" if times is None else f"{duration(times.p50_s)} / {duration(times.p99_s)}"
 
 
 def elapsed(seconds: float) -> str:

@@ -51,6 +51,7 @@ class Header(QWidget):
             f"{wording.count(snapshot.events.sent)} events sent, "
             f"{wording.count(snapshot.events.finished)} finished",
             f"{wording.rate(pipeline.rates()[0])} events/s",
+            f"age {wording.percentiles(snapshot.age)}",
             f"{snapshot.executor} on {snapshot.host}, process {snapshot.pid}",
         ]
         self._details.setText("   ·   ".join(parts))
