@@ -6,12 +6,12 @@ import inspect
 import json
 import sys
 from collections.abc import Collection, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
 
 from ctapipe.core import Provenance, Tool
-from ctapipe.core.traits import Path, Unicode
+from ctapipe.core.traits import Bool, Path, Unicode, flag
 from traitlets import Any as AnyValue
 from traitlets import Enum, Float, Int, TraitError
 from traitlets.config import Application, Config, Configurable
@@ -31,6 +31,7 @@ from .configuration.unchecked import pipeline_section
 from .errors import ConfigurationError, RunError, StepError, describe
 from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
+from .progress.display import progress_of
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
 from .summary import summarize, summary_table
 
@@ -148,7 +149,9 @@ class Pipeline(Tool):
         directory_ok=False,
         help="Write what each step has done to this JSON file; an old one only with --overwrite.",
     ).tag(config=True)
-
+    progress_bar = Bool(
+        True, help="Show how far the run is, on a terminal, but with the executor sequential."
+    ).tag(config=True)
     failed = Path(
         default_value=None,
         allow_none=True,
@@ -174,6 +177,12 @@ class Pipeline(Tool):
         "failed": "Pipeline.failed",
         "only": "Pipeline.only",
     }
+    flags = flag(
+        "progress",
+        "Pipeline.progress_bar",
+        "Show how far the run is, on a terminal: the default.",
+        "Do not show how far the run is.",
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -264,7 +273,8 @@ class Pipeline(Tool):
     def start(self) -> None:
         """Run the pipeline, and report."""
         try:
-            execute(self._executor, self.gui_address, self._label, self.gui_server_key)
+            with self._progress():
+                execute(self._executor, self.gui_address, self._label, self.gui_server_key)
         except ConfigurationError:
             raise
         except (StepError, RunError) as error:
@@ -293,6 +303,10 @@ class Pipeline(Tool):
     def get_current_config(self) -> dict[str, Any]:
         """The values of the pipeline's options, and the sections of its steps."""
         return {**self.config, **super().get_current_config()}
+
+    def _progress(self) -> AbstractContextManager[None]:
+        is_shown = self.progress_bar and not self.quiet
+        return progress_of(self._executor, self._label) if is_shown else nullcontext()
 
     def _add_to_command_line(self, source: Any, but: Collection[str] = ()) -> None:
         self.classes += getattr(source, "classes", [])
@@ -388,6 +402,8 @@ def _with_options_of_process(config: Config) -> Config:
     section = config.get("ProcessorTool", {})
     options = Tool.class_trait_names(config=True)
     merged = Config({"Tool": {name: section[name] for name in options if name in section}})
+    if "progress_bar" in section:
+        merged.Pipeline.progress_bar = section["progress_bar"]
     merged.merge(config)
     return merged
 

@@ -341,7 +341,7 @@ class Parallel(Executor):
                     f"about {4 * n}: lower 'nb_thread', or raise the limit with ulimit -n"
                 ]
             ) from None
-        rest = iter(steps)
+        self._producer, rest = steps[0], iter(steps)
         for slot, (head, number) in enumerate(self._slots):
             chain = self._chains[head]
             if slot not in channels and self._supervisor is not None:
