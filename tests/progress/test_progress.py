@@ -288,8 +288,14 @@ def test_where_nothing_is_shown(terminal, tmp_path, arguments, environment):
 def test_neither_in_a_pipe_nor_in_a_log_file(tmp_path):
     configure(tmp_path, stage="End")
     done = subprocess.run(
-        [sys.executable, "-m", "ctapipe.pipeline", "--config=conf.json", "--progress"]
-        + ["--log-file=run.log"],
+        [
+            sys.executable,
+            "-m",
+            "ctapipe.pipeline",
+            "--config=conf.json",
+            "--progress",
+            "--log-file=run.log",
+        ],
         cwd=tmp_path,
         env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"},
         capture_output=True,
