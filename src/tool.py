@@ -4,8 +4,9 @@ import gc
 import importlib.metadata
 import inspect
 import json
+import logging
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
@@ -17,11 +18,13 @@ from traitlets import Enum, Float, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 from traitlets.config.loader import ArgumentError
 
+from .closed_output import ending_quietly
 from .command_line import (
     files_and_executor,
     take_step_options,
     unknown_options,
     with_equals,
+    without_value,
 )
 from .configuration.files import importable_from, read_configuration
 from .configuration.options import options_from_elsewhere
@@ -31,6 +34,7 @@ from .configuration.unchecked import pipeline_section
 from .errors import ConfigurationError, RunError, StepError, describe
 from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
+from .processes.fork_server_client import ForkServerClient
 from .progress.display import progress_of
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
 from .summary import summarize, summary_table
@@ -187,6 +191,9 @@ class Pipeline(Tool):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.version = importlib.metadata.version("ctapipe-pipeline")
+        self._fork_server: ForkServerClient | None = None
+        # Why it ends has been said.
+        self.log.addFilter(_is_no_exit)
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Read the command line and the configuration files, and check them.
@@ -208,7 +215,8 @@ class Pipeline(Tool):
         for path in files:
             config.merge(read_configuration(path))
         executor = executor or pipeline_section(config).get("executor", "threads")
-        self._fork_server = self.enter_context(fork_server(config, executor))
+        if not any(argument in HELP for argument in arguments):
+            self._fork_server = self.enter_context(fork_server(config, executor))
         for path in files:
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
         config = _with_options_of_process(config)
@@ -225,6 +233,10 @@ class Pipeline(Tool):
         others, step_options = take_step_options(arguments, classes)
         sections = [*classes, *(configurable.__name__ for configurable in self.classes)]
         errors = unknown_options(others, self._known_options(), sections)
+        if not errors:
+            flags = {name for names in self.flags for name in _as_tuple(names)}
+            aliases = {name for names in self.aliases for name in _as_tuple(names)}
+            errors += without_value(others, aliases - flags)
         if not errors or any(argument in HELP for argument in others):
             errors += self._parse(others)
         command_line = Config(self.cli_config)
@@ -299,6 +311,11 @@ class Pipeline(Tool):
             super().write_provenance()
         except OSError as error:
             self._fail_to_write("--provenance-log", self.provenance_log, error)
+
+    def print_help(self, classes: bool = False) -> None:
+        """Write the help to the standard output."""
+        with ending_quietly():
+            super().print_help(classes)
 
     def get_current_config(self) -> dict[str, Any]:
         """The values of the pipeline's options, and the sections of its steps."""
@@ -388,8 +405,13 @@ class Pipeline(Tool):
         raise SystemExit(1) from error
 
 
-def _as_tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else names
+def _is_no_exit(record: logging.LogRecord) -> bool:
+    """Whether it is anything but what a `Tool` says whenever it exits."""
+    return not str(record.msg).startswith("Caught SystemExit")
+
+
+def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _by_both_names(classes: Mapping[str, type | None]) -> dict[str, type | None]:
@@ -412,6 +434,10 @@ def main() -> None:
     """Run the command."""
     try:
         Pipeline().run()
+    except KeyboardInterrupt:
+        # Before or after a `Tool` handles it.
+        print("ctapipe-pipeline: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     finally:
         # Else Python looks through all that was imported before it exits, for half a second.
         gc.freeze()

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from ctapipe.pipeline import Pipeline
+from ctapipe.pipeline.tool import main
 
 STEPS = """
 import time
@@ -283,6 +284,44 @@ def test_what_was_aborted_is_closed_when_its_jobs_have_ended(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == "0\n"
+
+
+# SIGINT comes when the first module of ctapipe is looked for.
+INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ctapipe.core":
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupts())
+runpy.run_module("ctapipe.pipeline", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_while_modules_are_imported(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.stderr == "ctapipe-pipeline: interrupted\n"
+    assert done.returncode == 130
+
+
+def test_before_a_tool_runs(tmp_path, monkeypatch):
+    def interrupt(self, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "__init__", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        main()
 
 
 def test_between_the_making_of_an_executor_and_its_run(tmp_path, monkeypatch, executor):
