@@ -1,10 +1,12 @@
 """The command ``ctapipe-pipeline``."""
 
+import errno
 import gc
 import importlib.metadata
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -31,6 +33,7 @@ from .configuration.options import options_from_elsewhere
 from .configuration.reader import configured_classes, read_graph
 from .configuration.step_keys import HIGHEST_LIMIT, MOST_WORKERS, SERIALIZATIONS
 from .configuration.unchecked import pipeline_section
+from .dry_run import Source, check_input, describe_run
 from .errors import ConfigurationError, RunError, StepError, describe
 from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
@@ -153,6 +156,11 @@ class Pipeline(Tool):
         directory_ok=False,
         help="Write what each step has done to this JSON file; an old one only with --overwrite.",
     ).tag(config=True)
+    dry_run = Bool(
+        False,
+        help="Check the configuration and the input, and say which steps would run, how many "
+        "workers they have, and where each of their options comes from.",
+    ).tag(config=True)
     progress_bar = Bool(
         True, help="Show how far the run is, on a terminal, but with the executor sequential."
     ).tag(config=True)
@@ -181,16 +189,24 @@ class Pipeline(Tool):
         "failed": "Pipeline.failed",
         "only": "Pipeline.only",
     }
-    flags = flag(
-        "progress",
-        "Pipeline.progress_bar",
-        "Show how far the run is, on a terminal: the default.",
-        "Do not show how far the run is.",
-    )
+    flags = {  # noqa: RUF012
+        "dry-run": (
+            {"Pipeline": {"dry_run": True}},
+            "Check the configuration and the input, and say what would be run.",
+        ),
+        **flag(
+            "progress",
+            "Pipeline.progress_bar",
+            "Show how far the run is, on a terminal: the default.",
+            "Do not show how far the run is.",
+        ),
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.version = importlib.metadata.version("ctapipe-pipeline")
+        # What the options come from.
+        self._sources: list[Source] = []
         self._fork_server: ForkServerClient | None = None
         # Why it ends has been said.
         self.log.addFilter(_is_no_exit)
@@ -213,9 +229,10 @@ class Pipeline(Tool):
         self.enter_context(importable_from(files))
         config = Config()
         for path in files:
-            config.merge(read_configuration(path))
+            self._sources.append(Source(path, read_configuration(path)))
+            config.merge(self._sources[-1].config)
         executor = executor or pipeline_section(config).get("executor", "threads")
-        if not any(argument in HELP for argument in arguments):
+        if not any(argument in (*HELP, "--dry-run") for argument in arguments):
             self._fork_server = self.enter_context(fork_server(config, executor))
         for path in files:
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
@@ -247,6 +264,7 @@ class Pipeline(Tool):
             raise ConfigurationError([*errors, *error.errors]) from None
         if errors:
             raise ConfigurationError(errors)
+        self._sources.append(Source("command line", command_line))
         self.update_config(config)
         self.update_config(command_line)
         self._open_log()
@@ -269,6 +287,8 @@ class Pipeline(Tool):
                     )
                 self.check_output(path)
         only = ALL_EVENTS if self.only is None else EventSelection.read(self.only)
+        if self.dry_run:
+            return
         self._executor = EXECUTORS[self.executor](
             self.graph,
             self.log,
@@ -283,7 +303,10 @@ class Pipeline(Tool):
         self.enter_context(closing(self._executor))
 
     def start(self) -> None:
-        """Run the pipeline, and report."""
+        """Run the pipeline, and report; or say what would be run."""
+        if self.dry_run:
+            self._show_run()
+            return
         try:
             with self._progress():
                 execute(self._executor, self.gui_address, self._label, self.gui_server_key)
@@ -307,6 +330,8 @@ class Pipeline(Tool):
 
     def write_provenance(self) -> None:
         """Write what was read and written to the provenance log."""
+        if self.dry_run:
+            return
         try:
             super().write_provenance()
         except OSError as error:
@@ -320,6 +345,15 @@ class Pipeline(Tool):
     def get_current_config(self) -> dict[str, Any]:
         """The values of the pipeline's options, and the sections of its steps."""
         return {**self.config, **super().get_current_config()}
+
+    def _show_run(self) -> None:
+        try:
+            n_messages = check_input(self.graph, self.log)
+        except StepError as error:
+            self.log.error("%s", describe(error))
+            raise SystemExit(1) from error
+        with ending_quietly():
+            print(describe_run(self.graph, self.executor, n_messages, self._sources))
 
     def _progress(self) -> AbstractContextManager[None]:
         is_shown = self.progress_bar and not self.quiet
@@ -359,17 +393,24 @@ class Pipeline(Tool):
         ]
 
     def _open_log(self) -> None:
+        path: Any = self.log_file
+        reason = ""
+        if self.dry_run and path is not None:
+            self.set_trait("log_file", None)
+            reason = "" if path.parent.is_dir() else os.strerror(errno.ENOENT)
         try:
             self.update_logging_config()
         except ValueError as error:
             if not isinstance(error.__cause__, OSError):
                 raise
+            reason = error.__cause__.strerror or ""
+        if reason:
             raise ConfigurationError(
                 [
-                    f"Tool.log_file: cannot write '{self.log_file}': {error.__cause__.strerror}; "
+                    f"Tool.log_file: cannot write '{path}': {reason}; "
                     "give another file, --log-file=FILE"
                 ]
-            ) from None
+            )
 
     def _known_options(self) -> list[str]:
         known = ["h", "help", "help-all", "V", "version"]

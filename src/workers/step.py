@@ -133,7 +133,7 @@ class Step:
         with contextlib.suppress(Exception):
             return len(self._user_step)
         with contextlib.suppress(Exception):
-            return round(n_sent / self._user_step.fraction_done)
+            return round(n_sent / self._user_step.fraction_done) if n_sent else None
         return None
 
     def failure(self, call: str, error: BaseException, event: int | None = None) -> Failure:
