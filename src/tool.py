@@ -40,6 +40,7 @@ from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_
 from .processes.fork_server_client import ForkServerClient
 from .progress.display import progress_of
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
+from .start_up import raise_at_interrupts
 from .summary import summarize, summary_table
 
 __all__ = ["Pipeline", "main"]
@@ -224,6 +225,7 @@ class Pipeline(Tool):
         ConfigurationError
             With every mistake that was found.
         """
+        raise_at_interrupts()
         arguments = with_equals(sys.argv[1:] if argv is None else argv)
         files, executor = files_and_executor(arguments)
         self.enter_context(importable_from(files))

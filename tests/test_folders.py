@@ -15,7 +15,7 @@ SUFFIXES = (".py", ".pyx", ".pxd", ".pxi", ".h")
 OF_STATUS = {"status.snapshot", "status.recent", "status.wording"}
 OUTSIDE = {
     **{room: {"errors", "status.snapshot"} for room in OF_STATUS},
-    "gui": {"errors", "command_line", *OF_STATUS},
+    "gui": {"errors", "command_line", "start_up", *OF_STATUS},
     "algorithms": {"__init__"},
     "toy_data": set(),
 }

@@ -286,32 +286,48 @@ def test_what_was_aborted_is_closed_when_its_jobs_have_ended(tmp_path):
     assert result.stdout == "0\n"
 
 
-# SIGINT comes when the first module of ctapipe is looked for.
-INTERRUPTED_IMPORT = """
+# SIGINT comes when something is called, or a module is looked for.
+INTERRUPTED_START = """
 import os, runpy, signal, sys
 
 
 class Interrupts:
     def find_spec(self, name, path=None, target=None):
-        if name == "ctapipe.core":
+        if name == {where!r}:
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def interrupt(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if {where!r} == "start_activity":
+    from ctapipe.core import Provenance
+
+    Provenance.start_activity = interrupt
 sys.meta_path.insert(0, Interrupts())
-runpy.run_module("ctapipe.pipeline", run_name="__main__", alter_sys=True)
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
-def test_while_modules_are_imported(tmp_path):
+@pytest.mark.parametrize("where", ["ctapipe.core", "start_activity"])
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("ctapipe.pipeline", "ctapipe-pipeline"),
+        ("ctapipe.pipeline.gui", "ctapipe-guipipe"),
+    ],
+)
+def test_before_there_is_anything_to_be_ended(tmp_path, module, command, where):
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_IMPORT],
+        [sys.executable, "-c", INTERRUPTED_START.format(module=module, where=where)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=50,
     )
-    assert done.stderr == "ctapipe-pipeline: interrupted\n"
+    assert done.stderr == f"{command}: interrupted\n"
     assert done.returncode == 130
 
 
