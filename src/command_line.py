@@ -1,6 +1,7 @@
 """What has to be known of a command line before traitlets can read it."""
 
 import argparse
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
@@ -12,7 +13,13 @@ from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 from .configuration.suggestions import did_you_mean
 from .errors import ConfigurationError
 
-__all__ = ["files_and_executor", "take_step_options", "unknown_options", "with_equals"]
+__all__ = [
+    "files_and_executor",
+    "take_step_options",
+    "unknown_options",
+    "with_equals",
+    "without_value",
+]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,6 +48,28 @@ def files_and_executor(arguments: list[str]) -> tuple[list[str], str | None]:
 def with_equals(arguments: Iterable[str]) -> list[str]:
     """Arguments with ``-j=8`` for ``-j8``, which traitlets does not take."""
     return [re.sub(r"^(-[A-Za-z])([0-9]+)$", r"\1=\2", argument) for argument in arguments]
+
+
+def without_value(arguments: list[str], known: Iterable[str]) -> list[str]:
+    """One line for each option that needs a value and has none.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The command line, without the options of steps.
+    known : iterable of str
+        The aliases, all of which need one.
+    """
+    errors = []
+    known = set(known)
+    for argument, following in itertools.pairwise([*arguments, None]):
+        if argument == "--":
+            break
+        match = re.fullmatch(r"--?([A-Za-z][^=]*)", argument or "")
+        is_alone = following is None or re.match(r"-[A-Za-z-]", following)
+        if match and is_alone and ("." in match[1] or match[1] in known):
+            errors.append(f"command line: {argument} needs a value, {argument}=VALUE")
+    return errors
 
 
 def take_step_options(

@@ -1,37 +1,46 @@
 """The command ``ctapipe-pipeline``."""
 
+import errno
 import gc
 import importlib.metadata
 import inspect
 import json
+import logging
+import os
 import sys
-from collections.abc import Collection, Mapping
-from contextlib import closing
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
 
 from ctapipe.core import Provenance, Tool
-from ctapipe.core.traits import Path, Unicode
+from ctapipe.core.traits import Bool, Path, Unicode, flag
 from traitlets import Any as AnyValue
 from traitlets import Enum, Float, Int, TraitError
 from traitlets.config import Application, Config, Configurable
 from traitlets.config.loader import ArgumentError
 
+from .closed_output import ending_quietly
 from .command_line import (
     files_and_executor,
     take_step_options,
     unknown_options,
     with_equals,
+    without_value,
 )
 from .configuration.files import importable_from, read_configuration
 from .configuration.options import options_from_elsewhere
 from .configuration.reader import configured_classes, read_graph
 from .configuration.step_keys import HIGHEST_LIMIT, MOST_WORKERS, SERIALIZATIONS
 from .configuration.unchecked import pipeline_section
+from .dry_run import Source, check_input, describe_run
 from .errors import ConfigurationError, RunError, StepError, describe
 from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
+from .processes.fork_server_client import ForkServerClient
+from .progress.display import progress_of
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
+from .start_up import raise_at_interrupts
 from .summary import summarize, summary_table
 from .trace import json_of_trace
 
@@ -149,7 +158,14 @@ class Pipeline(Tool):
         directory_ok=False,
         help="Write what each step has done to this JSON file; an old one only with --overwrite.",
     ).tag(config=True)
-
+    dry_run = Bool(
+        False,
+        help="Check the configuration and the input, and say which steps would run, how many "
+        "workers they have, and where each of their options comes from.",
+    ).tag(config=True)
+    progress_bar = Bool(
+        True, help="Show how far the run is, on a terminal, but with the executor sequential."
+    ).tag(config=True)
     failed = Path(
         default_value=None,
         allow_none=True,
@@ -184,10 +200,27 @@ class Pipeline(Tool):
         "only": "Pipeline.only",
         "trace": "Pipeline.trace",
     }
+    flags = {  # noqa: RUF012
+        "dry-run": (
+            {"Pipeline": {"dry_run": True}},
+            "Check the configuration and the input, and say what would be run.",
+        ),
+        **flag(
+            "progress",
+            "Pipeline.progress_bar",
+            "Show how far the run is, on a terminal: the default.",
+            "Do not show how far the run is.",
+        ),
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.version = importlib.metadata.version("ctapipe-pipeline")
+        # What the options come from.
+        self._sources: list[Source] = []
+        self._fork_server: ForkServerClient | None = None
+        # Why it ends has been said.
+        self.log.addFilter(_is_no_exit)
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Read the command line and the configuration files, and check them.
@@ -202,14 +235,17 @@ class Pipeline(Tool):
         ConfigurationError
             With every mistake that was found.
         """
+        raise_at_interrupts()
         arguments = with_equals(sys.argv[1:] if argv is None else argv)
         files, executor = files_and_executor(arguments)
         self.enter_context(importable_from(files))
         config = Config()
         for path in files:
-            config.merge(read_configuration(path))
+            self._sources.append(Source(path, read_configuration(path)))
+            config.merge(self._sources[-1].config)
         executor = executor or pipeline_section(config).get("executor", "threads")
-        self._fork_server = self.enter_context(fork_server(config, executor))
+        if not any(argument in (*HELP, "--dry-run") for argument in arguments):
+            self._fork_server = self.enter_context(fork_server(config, executor))
         for path in files:
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
         config = _with_options_of_process(config)
@@ -226,6 +262,10 @@ class Pipeline(Tool):
         others, step_options = take_step_options(arguments, classes)
         sections = [*classes, *(configurable.__name__ for configurable in self.classes)]
         errors = unknown_options(others, self._known_options(), sections)
+        if not errors:
+            flags = {name for names in self.flags for name in _as_tuple(names)}
+            aliases = {name for names in self.aliases for name in _as_tuple(names)}
+            errors += without_value(others, aliases - flags)
         if not errors or any(argument in HELP for argument in others):
             errors += self._parse(others)
         command_line = Config(self.cli_config)
@@ -236,6 +276,7 @@ class Pipeline(Tool):
             raise ConfigurationError([*errors, *error.errors]) from None
         if errors:
             raise ConfigurationError(errors)
+        self._sources.append(Source("command line", command_line))
         self.update_config(config)
         self.update_config(command_line)
         self._open_log()
@@ -258,6 +299,8 @@ class Pipeline(Tool):
                     )
                 self.check_output(path)
         only = ALL_EVENTS if self.only is None else EventSelection.read(self.only)
+        if self.dry_run:
+            return
         self._executor = EXECUTORS[self.executor](
             self.graph,
             self.log,
@@ -274,9 +317,13 @@ class Pipeline(Tool):
             self._executor.record_trace()
 
     def start(self) -> None:
-        """Run the pipeline, and report."""
+        """Run the pipeline, and report; or say what would be run."""
+        if self.dry_run:
+            self._show_run()
+            return
         try:
-            execute(self._executor, self.gui_address, self._label, self.gui_server_key)
+            with self._progress():
+                execute(self._executor, self.gui_address, self._label, self.gui_server_key)
         except ConfigurationError:
             raise
         except (StepError, RunError) as error:
@@ -297,14 +344,34 @@ class Pipeline(Tool):
 
     def write_provenance(self) -> None:
         """Write what was read and written to the provenance log."""
+        if self.dry_run:
+            return
         try:
             super().write_provenance()
         except OSError as error:
             self._fail_to_write("--provenance-log", self.provenance_log, error)
 
+    def print_help(self, classes: bool = False) -> None:
+        """Write the help to the standard output."""
+        with ending_quietly():
+            super().print_help(classes)
+
     def get_current_config(self) -> dict[str, Any]:
         """The values of the pipeline's options, and the sections of its steps."""
         return {**self.config, **super().get_current_config()}
+
+    def _show_run(self) -> None:
+        try:
+            n_messages = check_input(self.graph, self.log)
+        except StepError as error:
+            self.log.error("%s", describe(error))
+            raise SystemExit(1) from error
+        with ending_quietly():
+            print(describe_run(self.graph, self.executor, n_messages, self._sources))
+
+    def _progress(self) -> AbstractContextManager[None]:
+        is_shown = self.progress_bar and not self.quiet
+        return progress_of(self._executor, self._label) if is_shown else nullcontext()
 
     def _add_to_command_line(self, source: Any, but: Collection[str] = ()) -> None:
         self.classes += getattr(source, "classes", [])
@@ -340,17 +407,24 @@ class Pipeline(Tool):
         ]
 
     def _open_log(self) -> None:
+        path: Any = self.log_file
+        reason = ""
+        if self.dry_run and path is not None:
+            self.set_trait("log_file", None)
+            reason = "" if path.parent.is_dir() else os.strerror(errno.ENOENT)
         try:
             self.update_logging_config()
         except ValueError as error:
             if not isinstance(error.__cause__, OSError):
                 raise
+            reason = error.__cause__.strerror or ""
+        if reason:
             raise ConfigurationError(
                 [
-                    f"Tool.log_file: cannot write '{self.log_file}': {error.__cause__.strerror}; "
+                    f"Tool.log_file: cannot write '{path}': {reason}; "
                     "give another file, --log-file=FILE"
                 ]
-            ) from None
+            )
 
     def _known_options(self) -> list[str]:
         known = ["h", "help", "help-all", "V", "version"]
@@ -389,8 +463,13 @@ class Pipeline(Tool):
         raise SystemExit(1) from error
 
 
-def _as_tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else names
+def _is_no_exit(record: logging.LogRecord) -> bool:
+    """Whether it is anything but what a `Tool` says whenever it exits."""
+    return not str(record.msg).startswith("Caught SystemExit")
+
+
+def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _by_both_names(classes: Mapping[str, type | None]) -> dict[str, type | None]:
@@ -403,6 +482,8 @@ def _with_options_of_process(config: Config) -> Config:
     section = config.get("ProcessorTool", {})
     options = Tool.class_trait_names(config=True)
     merged = Config({"Tool": {name: section[name] for name in options if name in section}})
+    if "progress_bar" in section:
+        merged.Pipeline.progress_bar = section["progress_bar"]
     merged.merge(config)
     return merged
 
@@ -411,6 +492,10 @@ def main() -> None:
     """Run the command."""
     try:
         Pipeline().run()
+    except KeyboardInterrupt:
+        # Before or after a `Tool` handles it.
+        print("ctapipe-pipeline: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     finally:
         # Else Python looks through all that was imported before it exits, for half a second.
         gc.freeze()

@@ -4,11 +4,14 @@ import importlib.metadata
 import json
 import re
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 import yaml
+
+from ctapipe.pipeline import running
 
 STEPS = '''
 from ctapipe.core import Component
@@ -257,6 +260,7 @@ def test_a_failing_step_shows_its_traceback_once(command, tmp_path, files):
     assert done.stderr.count("Traceback") == 1
     assert "step 'scale' raised ZeroDivisionError in run() on event 3" in done.stderr
     assert "steps.py" in done.stderr
+    assert "SystemExit" not in done.stderr
     assert "worker.py" not in done.stderr
     assert "_runner.pyx" not in done.stderr
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -302,6 +306,31 @@ def test_help_all_lists_the_options_of_the_configured_steps(command):
     assert "--Pipeline.gui_address" in done.stdout
 
 
+def test_help_starts_no_process(command, files, monkeypatch):
+    def refuse(modules):
+        raise AssertionError("a process is started")
+
+    monkeypatch.setattr(running, "ForkServerClient", refuse)
+    done = command("--config=elsewhere/conf.json", "--executor=processes", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--help", "--help-all"])
+def test_help_of_which_only_the_first_line_is_read(tmp_path, option):
+    with subprocess.Popen(
+        [sys.executable, "-m", "ctapipe.pipeline", "--config=elsewhere/conf.json", option],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        # Nothing is written before all is imported.
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
+
+
 def test_help_all_works_with_a_configuration_that_is_wrong(command, files):
     done = command(with_stage(files, "NoSuchClass"), "--help-all")
     assert done.returncode == 0
@@ -344,6 +373,10 @@ def test_help_all_works_with_a_configuration_that_is_wrong(command, files):
             ["-c", "elsewhere/conf.json", "--scale.factor"],
             "command line: --scale.factor needs a value",
         ),
+        (["-c", "elsewhere/conf.json", "--jobs"], "--jobs needs a value, --jobs=VALUE"),
+        (["-c", "elsewhere/conf.json", "-j"], "command line: -j needs a value"),
+        (["--jobs", "-c", "elsewhere/conf.json"], "command line: --jobs needs a value"),
+        (["-c", "elsewhere/conf.json", "--Scale.factor"], "--Scale.factor needs a value"),
         (
             ["--config=elsewhere/conf.json", "--scale.factor=1", "--scale.factor=2"],
             "command line: --scale.factor is given twice; give it once",
@@ -379,6 +412,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(command, files, tmp_path, a
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert "usage" not in done.stderr
     assert not (tmp_path / "out.txt").exists()
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from ctapipe.pipeline import Pipeline
+from ctapipe.pipeline.tool import main
 
 STEPS = """
 import time
@@ -283,6 +284,60 @@ def test_what_was_aborted_is_closed_when_its_jobs_have_ended(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == "0\n"
+
+
+# SIGINT comes when something is called, or a module is looked for.
+INTERRUPTED_START = """
+import os, runpy, signal, sys
+
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == {where!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if {where!r} == "start_activity":
+    from ctapipe.core import Provenance
+
+    Provenance.start_activity = interrupt
+sys.meta_path.insert(0, Interrupts())
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("where", ["ctapipe.core", "start_activity"])
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("ctapipe.pipeline", "ctapipe-pipeline"),
+        ("ctapipe.pipeline.gui", "ctapipe-guipipe"),
+    ],
+)
+def test_before_there_is_anything_to_be_ended(tmp_path, module, command, where):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_START.format(module=module, where=where)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.stderr == f"{command}: interrupted\n"
+    assert done.returncode == 130
+
+
+def test_before_a_tool_runs(tmp_path, monkeypatch):
+    def interrupt(self, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "__init__", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        main()
 
 
 def test_between_the_making_of_an_executor_and_its_run(tmp_path, monkeypatch, executor):

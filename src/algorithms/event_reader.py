@@ -1,16 +1,16 @@
 """The producer of the ctapipe chain."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ctapipe.containers import ArrayEventContainer
 from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Bool
 from ctapipe.io import SimTelEventSource
-from tqdm.auto import tqdm
 
 from ._ctapipe.processing import DATA_LEVELS
 from ._ctapipe.selection import SelectingStep, can_defer_parsing, unexpected_of_eventio
+from ._how_far import fraction_read, n_events
 from ._input import reading
 
 if TYPE_CHECKING:
@@ -78,14 +78,16 @@ class EventReader(SelectingStep):
             from ._ctapipe.raw_events import RawEventParser, raw_events
 
             events = raw_events(source, RawEventParser.of_all(self.parent.shared, source))
-            yield from self._with_progress(reading(self, source.input_url, events))
+            yield from reading(self, source.input_url, events)
         else:
-            for event in self._with_progress(reading(self, source.input_url, source)):
+            for event in reading(self, source.input_url, source):
                 if self._select(event) is not None:
                     yield event
 
-    def _with_progress(self, events: Iterable) -> Iterable:
-        if not self._tool.progress_bar:
-            return events
-        source = self._tool.event_source
-        return tqdm(events, desc=type(source).__name__, total=source.max_events, unit="ev")
+    def __len__(self) -> int:
+        return n_events(self._tool.event_source)
+
+    @property
+    def fraction_done(self) -> float | None:
+        """How much of the file has been read, from 0 to 1, if that can be told."""
+        return fraction_read(self._tool.event_source)

@@ -61,6 +61,9 @@ class FakeProducer(Component):
         5.0, min=0, help="Mean charge from the night sky background per pixel, in p.e."
     ).tag(config=True)
 
+    def __len__(self) -> int:
+        return self.max_events
+
     def run(self) -> Iterator[ToyEvent]:
         """Yield the events.
 

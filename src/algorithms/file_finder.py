@@ -67,6 +67,9 @@ class FileFinder(Component):
         self.parent.shared["files"] = list(self._files)
         self.log.info("%d files", len(self._files))
 
+    def __len__(self) -> int:
+        return len(self._files)
+
     def run(self) -> Iterator[str]:
         """Yield the paths.
 

@@ -10,6 +10,7 @@ from ctapipe.core.traits import Int, Unicode
 from ctapipe.io import EventSource
 from ctapipe.utils import get_dataset_path
 
+from ._how_far import fraction_read, n_events
 from ._input import cannot_read, is_damage, reading
 
 
@@ -76,6 +77,14 @@ class HessioReader(Component):
             If the file is damaged, after all events before that.
         """
         yield from reading(self, self._source.input_url, self._source)
+
+    def __len__(self) -> int:
+        return n_events(self._source)
+
+    @property
+    def fraction_done(self) -> float | None:
+        """How much of the file has been read, from 0 to 1, if that can be told."""
+        return fraction_read(self._source)
 
     def finish(self) -> None:
         """Close the file."""

@@ -42,6 +42,9 @@ class SimTelArrayReader(HessioReader):
     It reads the same files and has the same options as `HessioReader`.
     """
 
+    # There are several messages per event.
+    __len__ = None  # type: ignore[assignment]
+
     def init(self) -> None:
         """Find and open the file.
 

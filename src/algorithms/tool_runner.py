@@ -188,8 +188,8 @@ class ToolRunner(Component):
                 if option != OWN_LOG_LEVEL:
                     section.pop(option, None)
         if "progress_bar" in self._tool_class.class_trait_names(config=True):
-            # Those of several workers would be one over the other.
-            config[self._tool_class.__name__].setdefault("progress_bar", False)
+            # Those of several workers would be one over the other, and over the pipeline's.
+            config[self._tool_class.__name__]["progress_bar"] = False
         return config
 
     def _output_of(self, path: Path) -> Path:

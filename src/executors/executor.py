@@ -11,6 +11,7 @@ from ..errors import ConfigurationError, Failure, describe
 from ..event_selection import ALL_EVENTS, EventSelection
 from ..processes.descriptor_limit import check_descriptors
 from ..processes.fork_server_client import ForkServerClient
+from ..workers.step import Step
 from ..workers.worker_thread import check_threads
 
 __all__ = ["DEFAULT_RETRIES", "DEFAULT_SHARED_MEMORY_MB", "ON_ERROR", "Executor", "Percentiles"]
@@ -90,6 +91,8 @@ class Executor(ABC):
         self._shared_memory_mb = shared_memory_mb
         self._fork_server = fork_server
         self._only = only
+        # Once it is made.
+        self._producer: Step | None = None
         self._failed_events: set[int] = set()
         self._n_failed = 0
         self._lock = threading.Lock()
@@ -272,6 +275,12 @@ class Executor(ABC):
     @abstractmethod
     def _unfinished(self) -> tuple[list[int], int]:
         """The events of which something was left, and the first that was not sent."""
+
+    def n_expected(self) -> int | None:
+        """How many messages the producer sends in all, None as long as it cannot tell."""
+        if self._producer is None or self._only is not ALL_EVENTS:
+            return None
+        return self._producer.n_messages(self.events()["sent"])
 
     @abstractmethod
     def events(self) -> dict[str, int]:

@@ -347,7 +347,7 @@ class Parallel(Executor):
             if error.errno != errno.EMFILE:
                 raise
             raise too_many_workers(len(self._slots)) from None
-        rest = iter(steps)
+        self._producer, rest = steps[0], iter(steps)
         for slot, (head, number) in enumerate(self._slots):
             chain = self._chains[head]
             if slot not in channels and self._supervisor is not None:

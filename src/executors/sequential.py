@@ -62,6 +62,7 @@ class Sequential(Executor):
             for i, spec in enumerate(self.graph.steps)
         ]
         self._steps = create_steps(self.graph, zip(self.graph.steps, sends, strict=True), self.log)
+        self._producer = self._steps[0]
         for chain in self.graph.chains().values():
             if len(chain) > 1:
                 join_chain(

@@ -16,6 +16,7 @@ from traitlets.config import Application
 
 from ..command_line import unknown_options
 from ..errors import ConfigurationError
+from ..start_up import raise_at_interrupts
 
 __all__ = ["PipeGui", "main"]
 
@@ -97,6 +98,7 @@ class PipeGui(Tool):
         traitlets.TraitError
             If the value of an option is wrong.
         """
+        raise_at_interrupts()
         arguments = list(sys.argv[1:] if argv is None else argv)
         known = ["h", "help", "help-all", "V", "version"]
         for names in [*self.aliases, *self.flags]:

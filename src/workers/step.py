@@ -1,5 +1,6 @@
 """A user's step, bound to the pipeline that it runs in."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -119,6 +120,21 @@ class Step:
         finish = getattr(self._user_step, "finish", None)
         if finish is not None:
             finish()
+
+    def n_messages(self, n_sent: int) -> int | None:
+        """How many messages a producer sends in all: its length, or what it has of its input.
+
+        Parameters
+        ----------
+        n_sent : int
+            How many it has sent.
+        """
+        # Whatever a user's class answers, or does not: nothing depends on it.
+        with contextlib.suppress(Exception):
+            return len(self._user_step)
+        with contextlib.suppress(Exception):
+            return round(n_sent / self._user_step.fraction_done) if n_sent else None
+        return None
 
     def failure(self, call: str, error: BaseException, event: int | None = None) -> Failure:
         """What to report when a call of the step has raised an exception.

@@ -14,10 +14,10 @@ from window_snapshots import snapshot
 
 from ctapipe.pipeline import gui, status
 from ctapipe.pipeline.gui import model, views
-from ctapipe.pipeline.gui.model import wording
 from ctapipe.pipeline.gui.model.history import SIZE, History
 from ctapipe.pipeline.gui.model.layout import lay_out
 from ctapipe.pipeline.gui.model.shown_pipelines import ShownPipelines
+from ctapipe.pipeline.status import wording
 from ctapipe.pipeline.status.snapshot import read_snapshot
 
 
@@ -198,7 +198,9 @@ def test_the_format_of_a_snapshot_needs_nothing_of_the_package():
 
 
 def test_a_window_knows_of_a_pipeline_only_its_status():
-    allowed = {"ctapipe.pipeline.errors", "ctapipe.pipeline.status.snapshot"}
+    package = "ctapipe.pipeline"
+    of_status = ("status", "status.recent", "status.snapshot")
+    allowed = {f"{package}.errors", *(f"{package}.{module}" for module in of_status)}
     names = [*modules_of(model), *modules_of(views)]
     imported = {name for module in names for name in of_the_package(module)}
     ours = {name for name in imported if name.startswith("ctapipe.")}

@@ -1,10 +1,9 @@
 """The pipelines that have been heard of, and what is to be said of each."""
 
 import dataclasses
-import math
-from collections import deque
 from collections.abc import Iterator
 
+from ...status.recent import Recent
 from ...status.snapshot import Snapshot, StepSnapshot
 from .history import History
 
@@ -14,17 +13,6 @@ LOST = "lost"
 # Four times the longest pause between two snapshots, and more than a garbage collection.
 LOST_AFTER_S = 5.0
 MOST_PIPELINES = 128
-
-# Over how much of the run the rates are taken, seconds.
-RATE_PERIOD_S = 2.0
-# How fast the mean of a queue forgets, seconds.
-QUEUE_MEMORY_S = 1.0
-# A queue lets its senders go on when half of it is free: on the average, a queue that stops
-# them is three quarters full.
-FULL = 0.45
-STARVING = 0.5
-# What an unlimited queue is compared with.
-USUAL_LIMIT = 100
 
 
 class TooManyPipelines(Exception):
@@ -70,11 +58,8 @@ class ShownPipeline:
         self.history = History(len(snapshot.steps))
         self.lost = False
         self._seen_s = now_s
-        # Elapsed time and messages done per step, of the last `RATE_PERIOD_S`.
-        self._recent: deque[tuple[float, list[int]]] = deque()
-        self._fills = [0.0] * len(snapshot.steps)
-        self._mean_fills = [0.0] * len(snapshot.steps)
-        self._note(snapshot, 0.0)
+        self._recent = Recent(snapshot)
+        self._add_to_history(snapshot)
 
     @property
     def name(self) -> str:
@@ -111,7 +96,8 @@ class ShownPipeline:
         self.snapshot = snapshot
         self._seen_s = now_s
         self.lost = False
-        self._note(snapshot, snapshot.elapsed_s - before.elapsed_s)
+        self._recent.add(snapshot)
+        self._add_to_history(snapshot)
         return True
 
     def lose_if_silent(self, now_s: float) -> bool:
@@ -123,15 +109,7 @@ class ShownPipeline:
 
     def rates(self) -> list[float]:
         """Messages done per second, per step: lately, or of the whole run if it has ended."""
-        snapshot = self.snapshot
-        if not self.is_connected:
-            if not snapshot.elapsed_s:
-                return [0.0] * len(snapshot.steps)
-            return [step.done / snapshot.elapsed_s for step in snapshot.steps]
-        (first_s, first), (last_s, last) = self._recent[0], self._recent[-1]
-        if last_s <= first_s:
-            return [0.0] * len(snapshot.steps)
-        return [(now - then) / (last_s - first_s) for now, then in zip(last, first, strict=True)]
+        return self._recent.mean_rates() if self.lost else self._recent.rates()
 
     def steps(self) -> list[ShownStep]:
         """All that is shown of each step."""
@@ -139,65 +117,21 @@ class ShownPipeline:
         return [
             ShownStep(step, rate, fill, i in bottlenecks)
             for i, (step, rate, fill) in enumerate(
-                zip(self.snapshot.steps, self.rates(), self._fills, strict=True)
+                zip(self.snapshot.steps, self.rates(), self._recent.fills, strict=True)
             )
         ]
 
     def bottlenecks(self) -> list[int]:
-        """The steps that hold up those before them and starve those after them.
+        """The steps that hold up those before them and starve those after them."""
+        return [] if self.lost else self._recent.bottlenecks()
 
-        The queue of such a step has lately been so full that its senders wait, and no queue
-        after it half as full.
-        """
-        if self.snapshot.state != "running" or self.lost:
-            return []
-        full = [
-            i
-            for i, step in enumerate(self.snapshot.steps)
-            if not step.chained and self._mean_fills[i] >= FULL
-        ]
-        if not full:
-            return []
-        successors = self.snapshot.successors()
-        return [
-            i
-            for i in full
-            if all(
-                self._mean_fills[j] < STARVING * self._mean_fills[i]
-                for j in self._queues_after(i, successors)
-            )
-        ]
-
-    def _queues_after(self, index: int, successors: list[list[int]]) -> list[int]:
-        """The steps with a queue that a step's messages come to, through chained ones."""
-        steps = self.snapshot.steps
-        found, seen = [], {index}
-        to_visit = list(successors[index])
-        while to_visit:
-            i = to_visit.pop()
-            if i in seen:
-                continue
-            seen.add(i)
-            if steps[i].chained:
-                to_visit += successors[i]
-            else:
-                found.append(i)
-        return found
-
-    def _note(self, snapshot: Snapshot, since_s: float) -> None:
-        done = [step.done for step in snapshot.steps]
+    def _add_to_history(self, snapshot: Snapshot) -> None:
         self.history.add(
-            snapshot.elapsed_s, done, [step.queue for step in snapshot.steps], snapshot.ended
+            snapshot.elapsed_s,
+            [step.done for step in snapshot.steps],
+            [step.queue for step in snapshot.steps],
+            snapshot.ended,
         )
-        self._recent.append((snapshot.elapsed_s, done))
-        while len(self._recent) > 2 and self._recent[1][0] <= snapshot.elapsed_s - RATE_PERIOD_S:
-            self._recent.popleft()
-        forget = math.exp(-since_s / QUEUE_MEMORY_S)
-        for i, step in enumerate(snapshot.steps):
-            limit = step.queue_limit if step.queue_limit > 0 else USUAL_LIMIT
-            fill = min(1.0, step.queue / limit)
-            self._mean_fills[i] += (1 - forget) * (fill - self._mean_fills[i])
-            self._fills[i] = fill
 
 
 class ShownPipelines:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from . import wording
+from ...status import wording
 from .shown_pipelines import ShownPipeline
 
 __all__ = ["COLUMNS", "Cell", "rows_of"]

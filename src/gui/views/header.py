@@ -3,7 +3,7 @@
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from ..model import wording
+from ...status import wording
 from ..model.shown_pipelines import ShownPipeline
 from .palette import STATE_SIGNS, colours_of
 

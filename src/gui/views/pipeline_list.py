@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..model import wording
+from ...status import wording
 from ..model.shown_pipelines import ShownPipeline, ShownPipelines
 from .palette import STATE_SIGNS, colours_of
 

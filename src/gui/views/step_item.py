@@ -6,8 +6,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
+from ...status import wording
 from ...status.snapshot import StepSnapshot
-from ..model import wording
 from ..model.shown_pipelines import ShownStep
 from .palette import Colours
 

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..model import wording
+from ...status import wording
 from ..model.shown_pipelines import ShownPipeline
 from ..model.step_rows import COLUMNS, Cell, rows_of
 from .palette import colours_of, curve_pen
