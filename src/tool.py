@@ -31,6 +31,7 @@ from .configuration.unchecked import pipeline_section
 from .errors import ConfigurationError, RunError, StepError, describe
 from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
+from .instead_of_run import InsteadOfRun
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
 from .summary import summarize, summary_table
 
@@ -40,7 +41,7 @@ HELP = ("-h", "--help", "--help-all")
 MANY_FILES = "for many files, one by one, --config=examples/many_files.yaml --input='PATTERN'"
 
 
-class Pipeline(Tool):
+class Pipeline(InsteadOfRun):
     """Run the steps of a configuration in parallel."""
 
     name = "ctapipe-pipeline"
@@ -167,6 +168,7 @@ class Pipeline(Tool):
     ).tag(config=True)
 
     aliases = {  # noqa: RUF012 (traitlets wants a plain dictionary)
+        **InsteadOfRun.aliases,
         "executor": "Pipeline.executor",
         ("j", "jobs"): "Pipeline.jobs",
         "gui_address": "Pipeline.gui_address",
@@ -229,6 +231,7 @@ class Pipeline(Tool):
         self.update_config(config)
         self.update_config(command_line)
         self._open_log()
+        self.answer_with_graph(self.graph, self.executor)
         self._label = ", ".join(FilePath(path).name for path in files)
         self.log.info(
             "ctapipe %s, ctapipe.pipeline %s, configuration %s",
