@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path as FilePath
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ctapipe.core import Tool
 from ctapipe.core.traits import Path
@@ -26,7 +26,7 @@ class InsteadOfRun(Tool):
         "with --overwrite.",
     ).tag(config=True)
 
-    aliases = {"graph": "Pipeline.drawing"}  # noqa: RUF012 (traitlets wants a plain dictionary)
+    aliases: dict[Any, str] = {"graph": "Pipeline.drawing"}  # noqa: RUF012 (as traitlets has it)
 
     _has_answered = False
 
