@@ -10,6 +10,7 @@ from ctapipe.core.traits import Path
 from .configuration.graph import Graph
 from .drawing import draw_graph
 from .errors import ConfigurationError
+from .quickstart.project import write_project
 
 __all__ = ["InsteadOfRun"]
 
@@ -26,9 +27,28 @@ class InsteadOfRun(Tool):
         "with --overwrite.",
     ).tag(config=True)
 
-    aliases: dict[Any, str] = {"graph": "Pipeline.drawing"}  # noqa: RUF012 (as traitlets has it)
+    quickstart = Path(
+        default_value=None,
+        allow_none=True,
+        file_ok=False,
+        help="Write a small project to begin with into this directory instead of a run: steps, "
+        "configurations, a test, and a README that says what to type.",
+    ).tag(config=True)
+
+    aliases: dict[Any, str] = {  # noqa: RUF012 (as traitlets has it)
+        "graph": "Pipeline.drawing",
+        "quickstart": "Pipeline.quickstart",
+    }
 
     _has_answered = False
+
+    def answer_without_graph(self) -> None:
+        """Do what was asked for that needs no configuration, and exit."""
+        if self.quickstart is not None:
+            self._has_answered = True
+            write_project(self.quickstart, self.overwrite)
+            print(f"{self.quickstart}: README.md says what to type")
+            raise SystemExit(0)
 
     def answer_with_graph(self, graph: Graph, executor: str) -> None:
         """Do what was asked for with a configuration that is right, and exit.

@@ -59,6 +59,10 @@ class Pipeline(InsteadOfRun):
 
         ctapipe-pipeline --config=pipeline.json --help-all
 
+    Begin with a small project of your own:
+
+        ctapipe-pipeline --quickstart=DIRECTORY
+
     Debug a step, in one thread:
 
         python -m pdb -m ctapipe.pipeline --config=pipeline.json --executor=sequential
@@ -220,6 +224,8 @@ class Pipeline(InsteadOfRun):
         errors = unknown_options(others, self._known_options(), sections)
         if not errors or any(argument in HELP for argument in others):
             errors += self._parse(others)
+        if not errors:
+            self.answer_without_graph()
         command_line = Config(self.cli_config)
         command_line.merge(step_options)
         try:
