@@ -5,9 +5,10 @@ from pathlib import Path as FilePath
 from typing import Any, NoReturn
 
 from ctapipe.core import Tool
-from ctapipe.core.traits import Path
+from ctapipe.core.traits import Bool, Path
 
 from .configuration.graph import Graph
+from .configuration.step_list import list_installed_steps
 from .drawing import draw_graph
 from .errors import ConfigurationError
 from .quickstart.project import write_project
@@ -35,6 +36,15 @@ class InsteadOfRun(Tool):
         "configurations, a test, and a README that says what to type.",
     ).tag(config=True)
 
+    list_steps = Bool(
+        False,
+        help="List the steps that installed packages declare, instead of a run: a configuration "
+        "may name them by their class alone.",
+    ).tag(config=True)
+
+    flags: dict[Any, Any] = {  # noqa: RUF012 (as traitlets has it)
+        "list-steps": ({"Pipeline": {"list_steps": True}}, list_steps.help)
+    }
     aliases: dict[Any, str] = {  # noqa: RUF012 (as traitlets has it)
         "graph": "Pipeline.drawing",
         "quickstart": "Pipeline.quickstart",
@@ -44,6 +54,10 @@ class InsteadOfRun(Tool):
 
     def answer_without_graph(self) -> None:
         """Do what was asked for that needs no configuration, and exit."""
+        if self.list_steps:
+            self._has_answered = True
+            print(list_installed_steps())
+            raise SystemExit(0)
         if self.quickstart is not None:
             self._has_answered = True
             write_project(self.quickstart, self.overwrite)

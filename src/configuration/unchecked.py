@@ -1,9 +1,12 @@
 """What can be told of a configuration before it is checked, also of one that is wrong."""
 
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from traitlets.config import Config
+
+from .installed_steps import installed_steps
 
 __all__ = ["modules_in_processes", "pipeline_section"]
 
@@ -32,4 +35,11 @@ def modules_in_processes(config: Config, executor: str) -> list[str]:
     kinds = [conf.get("executor", executor) for conf in confs]
     if executor == "sequential" or "processes" not in kinds:
         return []
-    return [conf["module"] for conf in confs if isinstance(conf.get("module"), str)]
+    installed = installed_steps() if any("module" not in conf for conf in confs) else {}
+    modules = [conf.get("module", _declared_in(conf.get("class"), installed)) for conf in confs]
+    return [module for module in modules if isinstance(module, str)]
+
+
+def _declared_in(class_name: Any, installed: Mapping[str, list[EntryPoint]]) -> str | None:
+    declared = installed.get(class_name, []) if isinstance(class_name, str) else []
+    return declared[0].module if len(declared) == 1 else None
