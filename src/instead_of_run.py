@@ -1,5 +1,6 @@
 """What the command does instead of a run."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
@@ -8,7 +9,8 @@ from ctapipe.core import Tool
 from ctapipe.core.traits import Bool, Path
 
 from .configuration.graph import Graph
-from .configuration.step_list import list_installed_steps
+from .configuration.schema import configuration_schema
+from .configuration.step_list import list_installed_steps, loadable_steps
 from .drawing import draw_graph
 from .errors import ConfigurationError
 from .quickstart.project import write_project
@@ -42,12 +44,22 @@ class InsteadOfRun(Tool):
         "may name them by their class alone.",
     ).tag(config=True)
 
+    schema = Path(
+        default_value=None,
+        allow_none=True,
+        directory_ok=False,
+        help="Write a JSON schema of configurations into this file instead of a run, with which "
+        "editors complete and check keys; with the options of the steps that are installed. An "
+        "old one is replaced only with --overwrite.",
+    ).tag(config=True)
+
     flags: dict[Any, Any] = {  # noqa: RUF012 (as traitlets has it)
         "list-steps": ({"Pipeline": {"list_steps": True}}, list_steps.help)
     }
     aliases: dict[Any, str] = {  # noqa: RUF012 (as traitlets has it)
         "graph": "Pipeline.drawing",
         "quickstart": "Pipeline.quickstart",
+        "schema": "Pipeline.schema",
     }
 
     _has_answered = False
@@ -63,6 +75,9 @@ class InsteadOfRun(Tool):
             write_project(self.quickstart, self.overwrite)
             print(f"{self.quickstart}: README.md says what to type")
             raise SystemExit(0)
+
+        if self.schema is not None:
+            self._write_instead("--schema", self.schema, self._schema)
 
     def answer_with_graph(self, graph: Graph, executor: str) -> None:
         """Do what was asked for with a configuration that is right, and exit.
@@ -82,6 +97,10 @@ class InsteadOfRun(Tool):
         """Write what was read and written to the provenance log, if there was a run."""
         if not self._has_answered:
             super().write_provenance()
+
+    def _schema(self) -> bytes:
+        schema = configuration_schema(type(self), loadable_steps())
+        return f"{json.dumps(schema, indent=2)}\n".encode()
 
     def _write_instead(self, option: str, path: FilePath, make: Callable[[], bytes]) -> NoReturn:
         self._has_answered = True

@@ -1,6 +1,7 @@
 """Say which steps are installed."""
 
 import inspect
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -8,7 +9,7 @@ from ..errors import ConfigurationError
 from .installed_steps import installed_steps, package_of
 from .step_class import load_class
 
-__all__ = ["list_installed_steps"]
+__all__ = ["list_installed_steps", "loadable_steps"]
 
 
 def list_installed_steps() -> str:
@@ -25,6 +26,16 @@ def list_installed_steps() -> str:
         f"{name:{widths[0]}}  {role:{widths[1]}}  {package:{widths[2]}}  {purpose}".rstrip()
         for name, role, purpose, package in rows
     )
+
+
+def loadable_steps() -> list[type]:
+    """The classes of steps that installed packages declare, without those that cannot be had."""
+    classes = []
+    for declared in installed_steps().values():
+        for entry in declared:
+            with suppress(ConfigurationError):
+                classes.append(load_class(entry.attr, entry.module))
+    return classes
 
 
 def _role_and_purpose(entry: EntryPoint) -> tuple[str, str]:

@@ -3,11 +3,13 @@
 import json
 import tomllib
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from checkout import ROOT
 
 from ctapipe.pipeline import ConfigurationError, run
+from ctapipe.pipeline import algorithms as ready_made
 
 STEPS = '''
 class Numbers:
@@ -120,5 +122,5 @@ def test_all_ready_made_steps_are_declared():
         assert class_name == name
         assert callable(getattr(import_module(module), name).run)
     modules = {value.partition(":")[0].rpartition(".")[2] for value in declared.values()}
-    algorithms = (ROOT / "src" / "algorithms").glob("[a-z]*.py")
+    algorithms = Path(ready_made.__file__).parent.glob("[a-z]*.py")
     assert modules == {path.stem for path in algorithms}
