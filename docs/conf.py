@@ -1,6 +1,15 @@
 """Sphinx configuration: ``sphinx-build -W -b html docs docs/_build``."""
 
+import atexit
 import importlib.metadata
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from ctapipe.pipeline import Pipeline
+from ctapipe.pipeline.configuration.schema import configuration_schema
+from ctapipe.pipeline.configuration.step_list import loadable_steps
 
 project = "ctapipe.pipeline"
 author = "the developers of ctapipe.pipeline"
@@ -19,6 +28,12 @@ numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"{project} {release}"
+# The schema that configuration.rst links to.
+extra = Path(tempfile.mkdtemp())
+atexit.register(shutil.rmtree, extra)
+schema = configuration_schema(Pipeline, loadable_steps())
+(extra / "configuration.schema.json").write_text(json.dumps(schema, indent=2), encoding="utf-8")
+html_extra_path = [str(extra)]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

@@ -4,6 +4,7 @@ from typing import Any
 
 from astropy.table import Table
 
+from .bottleneck import bottleneck_sentence
 from .executors import Executor
 
 __all__ = ["summarize", "summary_table"]
@@ -29,32 +30,36 @@ def summarize(executor: Executor) -> dict[str, Any]:
         per step ``name``, ``role``, ``workers``, ``received``, ``done``, ``failed``, ``sent``,
         ``queue_peak`` (messages), ``busy_s`` (time in ``run``, all its workers together,
         seconds) and ``wait_s`` (as ``age_s``, of the time that messages waited in its queue).
+        ``bottleneck``: a sentence that names the step that the others have waited for, or None.
     """
+    elapsed_s = executor.elapsed_s
     age, waits = executor.percentiles()
+    steps = [
+        {
+            "name": spec.name,
+            "role": spec.role,
+            "workers": executor.workers(i),
+            **{counter: counters[counter] for counter in STEP_COUNTERS},
+            "wait_s": wait,
+        }
+        for i, (spec, counters, wait) in enumerate(
+            zip(executor.graph.steps, executor.counters(), waits, strict=True)
+        )
+    ]
     return {
         "schema": SCHEMA,
         "state": executor.state,
         "executor": executor.name,
-        "elapsed_s": executor.elapsed_s,
+        "elapsed_s": elapsed_s,
         "events": executor.events(),
         "age_s": age,
-        "steps": [
-            {
-                "name": spec.name,
-                "role": spec.role,
-                "workers": executor.workers(i),
-                **{counter: counters[counter] for counter in STEP_COUNTERS},
-                "wait_s": wait,
-            }
-            for i, (spec, counters, wait) in enumerate(
-                zip(executor.graph.steps, executor.counters(), waits, strict=True)
-            )
-        ],
+        "steps": steps,
+        "bottleneck": bottleneck_sentence(executor.graph, executor.name, steps, elapsed_s),
     }
 
 
 def summary_table(summary: dict[str, Any]) -> str:
-    """A summary as text, one line per step."""
+    """A summary as text, one line per step, and one on its bottleneck, if it has one."""
     table = Table(rows=summary["steps"])
     table.remove_column("wait_s")
     table["mean_ms"] = [
@@ -73,7 +78,10 @@ def summary_table(summary: dict[str, Any]) -> str:
     )
     if summary["age_s"] is not None:
         heading += f", age {_times_ms(summary['age_s'])} ms"
-    return "\n".join([heading, *table.pformat(max_lines=-1, max_width=-1)])
+    lines = [heading, *table.pformat(max_lines=-1, max_width=-1)]
+    if summary["bottleneck"]:
+        lines.append(summary["bottleneck"])
+    return "\n".join(lines)
 
 
 def _times_ms(times_s: tuple[float, float] | None) -> str:

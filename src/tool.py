@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
 
-from ctapipe.core import Provenance, Tool
+from ctapipe.core import Provenance
 from ctapipe.core.traits import Bool, Path, Unicode, flag
 from traitlets import Any as AnyValue
 from traitlets import Enum, Float, Int, TraitError
@@ -32,11 +32,12 @@ from .configuration.files import importable_from, read_configuration
 from .configuration.options import options_from_elsewhere
 from .configuration.reader import configured_classes, read_graph
 from .configuration.step_keys import HIGHEST_LIMIT, MOST_WORKERS, SERIALIZATIONS
-from .configuration.unchecked import pipeline_section
+from .configuration.unchecked import pipeline_section, with_options_of_process
 from .dry_run import Source, check_input, describe_run
 from .errors import ConfigurationError, RunError, StepError, describe
 from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
+from .instead_of_run import InsteadOfRun
 from .processes.fork_server_client import ForkServerClient
 from .progress.display import progress_of
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
@@ -50,7 +51,7 @@ HELP = ("-h", "--help", "--help-all")
 MANY_FILES = "for many files, one by one, --config=examples/many_files.yaml --input='PATTERN'"
 
 
-class Pipeline(Tool):
+class Pipeline(InsteadOfRun):
     """Run the steps of a configuration in parallel."""
 
     name = "ctapipe-pipeline"
@@ -67,6 +68,10 @@ class Pipeline(Tool):
     See which options the steps of a configuration have:
 
         ctapipe-pipeline --config=pipeline.json --help-all
+
+    Begin with a small project of your own:
+
+        ctapipe-pipeline --quickstart=DIRECTORY
 
     Debug a step, in one thread:
 
@@ -192,6 +197,7 @@ class Pipeline(Tool):
     ).tag(config=True)
 
     aliases = {  # noqa: RUF012 (traitlets wants a plain dictionary)
+        **InsteadOfRun.aliases,
         "executor": "Pipeline.executor",
         ("j", "jobs"): "Pipeline.jobs",
         "gui_address": "Pipeline.gui_address",
@@ -201,6 +207,7 @@ class Pipeline(Tool):
         "trace": "Pipeline.trace",
     }
     flags = {  # noqa: RUF012
+        **InsteadOfRun.flags,
         "dry-run": (
             {"Pipeline": {"dry_run": True}},
             "Check the configuration and the input, and say what would be run.",
@@ -248,7 +255,7 @@ class Pipeline(Tool):
             self._fork_server = self.enter_context(fork_server(config, executor))
         for path in files:
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
-        config = _with_options_of_process(config)
+        config = with_options_of_process(config)
         classes = configured_classes(config)
         for step_class in dict.fromkeys(classes.values()):
             if step_class is not None and issubclass(step_class, Configurable):
@@ -268,6 +275,8 @@ class Pipeline(Tool):
             errors += without_value(others, aliases - flags)
         if not errors or any(argument in HELP for argument in others):
             errors += self._parse(others)
+        if not errors:
+            self.answer_without_graph()
         command_line = Config(self.cli_config)
         command_line.merge(step_options)
         try:
@@ -280,6 +289,7 @@ class Pipeline(Tool):
         self.update_config(config)
         self.update_config(command_line)
         self._open_log()
+        self.answer_with_graph(self.graph, self.executor)
         self._label = ", ".join(FilePath(path).name for path in files)
         self.log.info(
             "ctapipe %s, ctapipe.pipeline %s, configuration %s",
@@ -475,17 +485,6 @@ def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
 def _by_both_names(classes: Mapping[str, type | None]) -> dict[str, type | None]:
     """The class of each step, by the step's name and by its own."""
     return {found.__name__: found for found in classes.values() if found} | {**classes}
-
-
-def _with_options_of_process(config: Config) -> Config:
-    """With what a configuration of ``ctapipe-process`` says of tools in general."""
-    section = config.get("ProcessorTool", {})
-    options = Tool.class_trait_names(config=True)
-    merged = Config({"Tool": {name: section[name] for name in options if name in section}})
-    if "progress_bar" in section:
-        merged.Pipeline.progress_bar = section["progress_bar"]
-    merged.merge(config)
-    return merged
 
 
 def main() -> None:

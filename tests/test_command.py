@@ -221,6 +221,7 @@ def test_summary(command, tmp_path):
     assert summary["state"] == "finished"
     assert summary["executor"] == "threads"
     assert summary["elapsed_s"] > 0
+    assert "bottleneck" in summary
     assert summary["events"] == {"sent": 5, "finished": 5}
     assert [step["name"] for step in summary["steps"]] == ["NUMBERS", "scale", "OUT"]
     busy = [step.pop("busy_s") for step in summary["steps"]]

@@ -52,6 +52,8 @@ def read_configuration(path: str | Path) -> Config:
     version = content.pop("version", 1)
     if version != 1:
         raise ConfigurationError([f"{path}: 'version' must be 1, not {describe_value(version)}"])
+    # Where an editor finds the schema.
+    content.pop("$schema", None)
     return config_of(content, str(path))
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import ConfigurationError
+from .installed_steps import find_declared
 from .step_keys import describe_value
 from .suggestions import did_you_mean
 
@@ -25,7 +26,8 @@ def load_class(class_name: str | type, module_name: str | None) -> type:
     class_name : str or type
         Its name, or the class itself.
     module_name : str, optional
-        The module it is in, on the Python path; not needed for a class.
+        The module it is in, on the Python path; not needed for a class, nor for the name of one
+        that an installed package declares.
 
     Raises
     ------
@@ -49,11 +51,13 @@ def load_class(class_name: str | type, module_name: str | None) -> type:
 
 
 def _find_class(class_name: Any, module_name: Any) -> type:
-    if module_name is None:
-        raise ConfigurationError(["the key 'module' is missing"])
     for key, value in (("class", class_name), ("module", module_name)):
-        if not isinstance(value, str) or not value:
+        is_absent = key == "module" and value is None
+        if not is_absent and (not isinstance(value, str) or not value):
             raise ConfigurationError([f"{key!r} must be a name, not {describe_value(value)}"])
+    if module_name is None:
+        declared = find_declared(class_name)
+        class_name, module_name = declared.attr, declared.module
     module = _import(module_name)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):

@@ -66,19 +66,15 @@ class Parallel(Executor):
         self._directory: PrivateDirectory | None = None
         self._supervisor: Supervisor | None = None
         self._layout = SharedLayout()
-        if any(self._in_process):
-            self._directory = PrivateDirectory()
-            roles = [graph.steps[head].role for head, _ in self._slots]
-            sizes = arena_sizes(roles, self._shared_memory_mb)
-            self._layout = SharedLayout(sizes, self._chain_counts.size)
-            try:
-                self._memory = self._layout.create()
-            except BaseException:
-                self._close_processes()
-                raise
-            counts = self._layout.chain_counts(self._memory)
-            self._chain_counts = ChainCounts(graph, n_workers, counts)
         try:
+            if any(self._in_process):
+                self._directory = PrivateDirectory()
+                roles = [graph.steps[head].role for head, _ in self._slots]
+                sizes = arena_sizes(roles, self._shared_memory_mb)
+                self._layout = SharedLayout(sizes, self._chain_counts.size)
+                self._memory = self._layout.create()
+                counts = self._layout.chain_counts(self._memory)
+                self._chain_counts = ChainCounts(graph, n_workers, counts)
             self._router = self._make_router()
         except BaseException:
             self._close_processes()
@@ -379,7 +375,9 @@ class Parallel(Executor):
                 self._layout.arena_sizes[slot],
                 self._layout.holder(slot),
                 keeps=False,
-                ended=self._is_ending if spec.role == "producer" else None,
+                ended=(lambda: bool(self._interrupted or self._errors))
+                if spec.role == "producer"
+                else None,
             )
         return Channel(
             self._router,
@@ -448,9 +446,6 @@ class Parallel(Executor):
         )
         fork_server.set_up(pickled, memory.fd)
         self._supervisor.start()
-
-    def _is_ending(self) -> bool:
-        return bool(self._interrupted or self._errors)
 
     def _close_processes(self) -> None:
         if self._supervisor is not None:
