@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ctapipe.pipeline import ConfigurationError, StepError
 from ctapipe.pipeline.algorithms.file_merger import FileMerger
 from ctapipe.pipeline.algorithms.file_reporter import FileReporter
-from ctapipe.pipeline.toy_data import write_toy_data, writer
+from ctapipe.pipeline.toy_data import write_toy_data
 
 # The first test compiles what ctapipe has for Numba.
 pytestmark = pytest.mark.timeout(180)
@@ -45,9 +45,8 @@ def dl1(tmp_path_factory):
         # It would be left behind.
         patch.setattr(tqdm, "monitor_interval", 0)
         for seed, (name, (run, n_telescopes)) in enumerate(FILES.items()):
-            patch.setattr(writer, "RUN", run)
             raw = directory / "raw.simtel.zst"
-            write_toy_data(raw, n_events=4, n_telescopes=n_telescopes, seed=seed)
+            write_toy_data(raw, n_events=4, n_telescopes=n_telescopes, seed=seed, run=run)
             arguments = [f"--input={raw}", f"--output={directory / name}", "--overwrite"]
             run_tool(ProcessorTool(), arguments, cwd=directory)
     return directory
