@@ -137,11 +137,10 @@ def not_output():
 
 
 class TestSameFile:
-    @pytest.mark.parametrize("executor", ["sequential", "threads", "processes"])
-    def test_of_each(self, executor, toy_files, many_files, process):
+    def test_of_each(self, executor_here, toy_files, many_files, process):
         names = [toy_files.mono, toy_files.stereo, toy_files.many]
         options = ("--max-events=5", "--write-images", "--camera-frame")
-        done = many_files(names, *options, executor=executor)
+        done = many_files(names, *options, executor=executor_here)
         for name in names:
             row = done[name.name]
             assert (row["state"], row["n_events"], row["error"]) == ("done", 5, "")

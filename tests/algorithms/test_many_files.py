@@ -1,0 +1,96 @@
+"""Many files with examples/many_files.yaml: each output and the merged file are ctapipe's own."""
+
+import pytest
+import yaml
+from astropy.table import Table
+from ctapipe.core import Provenance, run_tool
+from ctapipe.tools.apply_models import ApplyModels
+from ctapipe.tools.merge import MergeTool
+from ctapipe.tools.train_energy_regressor import TrainEnergyRegressor
+from hdf5 import assert_same_file, n_rows
+
+from ctapipe.pipeline.toy_data import write_toy_data
+
+# The first test compiles what ctapipe has for Numba.
+pytestmark = pytest.mark.timeout(180)
+
+MERGER = {
+    "name": "MERGE",
+    "module": "ctapipe.pipeline.algorithms.file_merger",
+    "class": "FileMerger",
+    "executor": "threads",
+    "ordered": True,
+}
+MODEL = {
+    "model_cls": "ExtraTreesRegressor",
+    "model_config": {"n_estimators": 3, "max_depth": 3, "n_jobs": 1},
+    "features": ["hillas_intensity", "hillas_width"],
+    "QualityQuery": {"quality_criteria": [["parametrized", "~np.isnan(hillas_intensity)"]]},
+}
+
+
+@pytest.fixture
+def many_files(command, examples, files_config, tmp_path):
+    """Runs the example on two cores, with the merger as a further stage."""
+    conf = yaml.safe_load((examples / "many_files.yaml").read_text())
+    conf["Pipeline"]["stagers_conf"].append(MERGER)
+    path = tmp_path / "many_files.yaml"
+    path.write_text(yaml.safe_dump(conf))
+    return lambda *arguments: command(
+        f"--config={path}", f"--config={files_config}", "-j2", *arguments
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "options"),
+    [(range(1, 15), ()), ([3] * 6, ("--single-ob",))],
+    ids=["observations", "chunks of one"],
+)
+def test_twenty_files(runs, options, many_files, process, tmp_path):
+    singles = []
+    for number, run in enumerate(runs):
+        raw = tmp_path / f"run{run}_{number}.simtel"
+        write_toy_data(raw, n_events=2, n_telescopes=1, seed=number, run=run)
+        singles.append(process(raw, "--write-images").rename(f"single{number}.h5"))
+    Provenance().clear()
+    run_tool(MergeTool(), [*map(str, singles), "--output=merged.h5", *options], cwd=tmp_path)
+
+    options = ("--write-images", "--output-dir=dl1", "--merged=all.h5", *options)
+    done = many_files("--input=run*", *options)
+    assert done.returncode == 0, done.stderr
+    report = Table.read("report.ecsv")
+    assert [*report["state"]] == ["done"] * len(singles)
+    assert [*report["events"]] == [2] * len(singles)
+    for output, single in zip(report["output"], singles, strict=True):
+        assert_same_file(output, single)
+    assert_same_file("all.h5", "merged.h5")
+
+
+@pytest.mark.filterwarnings("ignore:Could not read reference metadata")
+def test_another_tool_of_ctapipe(command, examples, process, toy_files, tmp_path):
+    """That reads HDF5 files, with a model."""
+    inputs = []
+    for name, n_events in (("many", 60), ("mono", 5)):
+        made = process(getattr(toy_files, name), f"--max-events={n_events}")
+        inputs.append(made.rename(tmp_path / f"{name}.dl1.h5"))
+    theirs = {"EnergyRegressor": MODEL, "CrossValidator": {"n_cross_validations": 2}}
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(theirs))
+    arguments = ["--config=train.yaml", f"--input={inputs[0]}", "--output=energy.pkl"]
+    run_tool(TrainEnergyRegressor(), arguments, cwd=tmp_path, raises=True)
+    for path in inputs:
+        arguments = [f"--input={path}", f"--output={path.stem}.expected", "-r", "energy.pkl"]
+        run_tool(ApplyModels(), arguments, cwd=tmp_path, raises=True)
+
+    done = command(
+        f"--config={examples / 'many_files.yaml'}",
+        "--executor=sequential",
+        "--ToolRunner.tool=ctapipe-apply-models",
+        "--ToolRunner.output={stem}.dl2.h5",
+        "--reconstructor=energy.pkl",
+        "--input=*.dl1.h5",
+        "--output-dir=dl2",
+    )
+    assert done.returncode == 0, done.stderr
+    for path, row in zip(inputs, Table.read("report.ecsv"), strict=True):
+        assert_same_file(row["output"], f"{path.stem}.expected")
+        assert n_rows(row["output"], "/dl2/event/telescope/energy/ExtraTreesRegressor/tel_001")
