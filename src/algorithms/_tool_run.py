@@ -15,6 +15,7 @@ from ctapipe.core import Provenance, Tool
 from traitlets.config import Config
 
 from ._ctapipe import random_numbers
+from ._ctapipe.complete_file import collect_losses
 from ._output import describe_error
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] (%(module)s.%(funcName)s): %(message)s"
@@ -71,7 +72,10 @@ def run_tool(tool_class: Any, config: Config, arguments: Sequence[str], log: Tex
             stack.callback(tool.log.removeHandler, tool.trait_warning_handler)
             stack.enter_context(_logging_to(handler, tool))
             random_numbers.begin_again()
-            _run(tool, arguments)
+            with collect_losses() as losses:
+                _run(tool, arguments)
+            if losses:
+                raise losses[0]
         except (Exception, SystemExit) as failure:
             error = _why(failure, handler)
             handler.add_failure(failure)
@@ -154,6 +158,9 @@ class _LogHandler(logging.StreamHandler):
         elif record.levelno >= logging.WARNING:
             self.n_warnings += 1
         super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on without: on a full disk there is no room for its log, either."""
 
     def add_failure(self, failure: BaseException) -> None:
         """Write how it failed, unless the tool has done so."""
