@@ -220,5 +220,12 @@ def test_command(command):
     assert {Path(each["url"]).name for each in activity["input"]} >= {"run1_0.h5", "run1_1.h5"}
     assert {Path(each["url"]).name for each in activity["output"]} == {"all.h5", "mine.ecsv"}
     assert_same_file("all.h5", merged_by_ctapipe(["run1_0.h5", "run1_1.h5"], "--single-ob"))
-    assert command(*options).returncode == 2
-    assert command(*options, "--overwrite").returncode == 0
+    again = command(*options)
+    assert again.returncode == 2
+    assert (
+        "make it again, --skip-existing, or it and all other outputs, --overwrite" in again.stderr
+    )
+    for option in ("--overwrite", "--skip-existing"):
+        before = os.stat("all.h5").st_ino
+        assert command(*options, option).returncode == 0
+        assert os.stat("all.h5").st_ino != before
