@@ -4,10 +4,12 @@ A tool takes it that the process is its own: it configures the logs of all, adds
 that there is one of, goes on with random numbers where the last one has ended, and exits.
 """
 
+import collections
 import contextlib
 import functools
 import logging
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TextIO
 
@@ -19,6 +21,8 @@ from ._ctapipe.complete_file import collect_losses
 from ._output import describe_error
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] (%(module)s.%(funcName)s): %(message)s"
+
+MOST_WARNINGS = 5
 
 # Logs, provenance and random numbers are the process's.
 _one_at_a_time = threading.Lock()
@@ -34,7 +38,9 @@ class ToolRun(NamedTuple):
     logged_errors : list of str
         The errors that it logged.
     n_warnings : int
-        How many warnings it logged.
+        How many warnings it gave, in its log or Python's.
+    last_warnings : str
+        The last of these that differ, in one line.
     provenance : str
         Its provenance, as JSON.
     """
@@ -42,6 +48,7 @@ class ToolRun(NamedTuple):
     error: str
     logged_errors: list[str]
     n_warnings: int
+    last_warnings: str
     provenance: str
 
 
@@ -72,7 +79,7 @@ def run_tool(tool_class: Any, config: Config, arguments: Sequence[str], log: Tex
             stack.callback(tool.log.removeHandler, tool.trait_warning_handler)
             stack.enter_context(_logging_to(handler, tool))
             random_numbers.begin_again()
-            with collect_losses() as losses:
+            with _warnings_to(handler), collect_losses() as losses:
                 _run(tool, arguments)
             if losses:
                 raise losses[0]
@@ -80,7 +87,13 @@ def run_tool(tool_class: Any, config: Config, arguments: Sequence[str], log: Tex
             error = _why(failure, handler)
             handler.add_failure(failure)
             provenance.end(failure.code if isinstance(failure, SystemExit) else 1)
-        return ToolRun(error, handler.errors, handler.n_warnings, provenance.json())
+        return ToolRun(
+            error,
+            handler.errors,
+            handler.n_warnings,
+            "; ".join(handler.last_warnings),
+            provenance.json(),
+        )
 
 
 def _run(tool: Tool, arguments: Sequence[str]) -> None:
@@ -148,15 +161,18 @@ class _LogHandler(logging.StreamHandler):
         super().__init__(log)
         self.setFormatter(logging.Formatter(LOG_FORMAT))
         self.n_warnings = 0
+        self.last_warnings: collections.deque[str] = collections.deque(maxlen=MOST_WARNINGS)
         self.errors: list[str] = []
         self._shown: list[Any] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.ERROR:
-            self.errors.append(" ".join(record.getMessage().split()))
+            self.errors.append(_in_one_line(record))
             self._shown += (record.exc_info or ())[1:2]
         elif record.levelno >= logging.WARNING:
             self.n_warnings += 1
+            if _in_one_line(record) not in self.last_warnings:
+                self.last_warnings.append(_in_one_line(record))
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -170,6 +186,10 @@ class _LogHandler(logging.StreamHandler):
                     __name__, logging.ERROR, __file__, 0, "Failed", None, _exc_info(failure)
                 )
             )
+
+
+def _in_one_line(record: logging.LogRecord) -> str:
+    return " ".join(record.getMessage().split())
 
 
 def _exc_info(error: BaseException) -> Any:
@@ -194,6 +214,30 @@ def _logging_to(handler: logging.Handler, tool: Tool) -> Iterator[None]:
             logger.removeHandler(handler)
             logger.propagate = propagate
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _warnings_to(handler: logging.Handler) -> Iterator[None]:
+    """Let Python's warnings go there, too: a file that is cut off may be said by one only."""
+    thread = threading.get_ident()
+    show_others: Any = warnings.showwarning
+
+    def show(
+        message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        if threading.get_ident() != thread:
+            show_others(message, category, filename, lineno, file, line)
+            return
+        level, name = logging.WARNING, category.__name__
+        handler.handle(logging.LogRecord(name, level, filename, lineno, str(message), None, None))
+
+    # Those that were given for another file are given again.
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            warnings.showwarning = show_others
 
 
 def _why(failure: BaseException, handler: _LogHandler) -> str:

@@ -221,6 +221,7 @@ class ToolRunner(Component):
                     log_file,
                 )
                 result.n_warnings = run.n_warnings
+                result.last_warnings = run.last_warnings.replace(str(part), str(output))
                 # Who came later has taken the log, and may have taken the part.
                 self._check_for_other_input(path, log)
                 provenance = run.provenance.replace(_in_json(part), _in_json(output))

@@ -32,7 +32,8 @@ def test_a_row_for_each_file(executor_here, caplog):
         run_files(FileReporter, ["b", "a"], {"b": FAILED}, executor_here)
     bad, good = Table.read(REPORT)
     assert [*bad.columns] == [
-        *("input", "output", "state", "events", "seconds", "peak_memory", "warnings", "error")
+        *("input", "output", "state", "events", "seconds", "peak_memory"),
+        *("warnings", "last_warnings", "error"),
     ]
     assert tuple(good)[:3] == ("a", "a", "done")
     assert (good["events"], good["seconds"], good["warnings"]) == (3, 1.5, 1)

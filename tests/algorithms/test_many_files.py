@@ -1,5 +1,9 @@
 """Many files with examples/many_files.yaml: each output and the merged file are ctapipe's own."""
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 import yaml
 from astropy.table import Table
@@ -8,6 +12,7 @@ from ctapipe.tools.apply_models import ApplyModels
 from ctapipe.tools.merge import MergeTool
 from ctapipe.tools.train_energy_regressor import TrainEnergyRegressor
 from hdf5 import assert_same_file, n_rows
+from tqdm import tqdm
 
 from ctapipe.pipeline.toy_data import write_toy_data
 
@@ -27,6 +32,12 @@ MODEL = {
     "features": ["hillas_intensity", "hillas_width"],
     "QualityQuery": {"quality_criteria": [["parametrized", "~np.isnan(hillas_intensity)"]]},
 }
+
+
+@pytest.fixture(autouse=True)
+def no_monitor(monkeypatch):
+    # It would be left behind.
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
 
 
 @pytest.fixture
@@ -94,3 +105,32 @@ def test_another_tool_of_ctapipe(command, examples, process, toy_files, tmp_path
     for path, row in zip(inputs, Table.read("report.ecsv"), strict=True):
         assert_same_file(row["output"], f"{path.stem}.expected")
         assert n_rows(row["output"], "/dl2/event/telescope/energy/ExtraTreesRegressor/tel_001")
+
+
+def test_files_that_are_cut_off_or_damaged(command, examples, tmp_path):
+    """Those are said to be so; a later run takes those that failed."""
+    a, cut, bad = (tmp_path / f"{name}.simtel" for name in ("a", "b", "c"))
+    for path in (a, cut):
+        write_toy_data(path, n_events=3, n_telescopes=1, seed=1)
+    os.truncate(cut, cut.stat().st_size * 3 // 4)
+    bad.touch()
+    options = ("--executor=sequential", "--input=*.simtel", "--output-dir=dl1")
+    done = command(f"--config={examples / 'many_files.yaml'}", *options, "--failed=f.json")
+    assert done.returncode == 0, done.stderr
+    report = Table.read("report.ecsv")
+    assert [*report["state"]] == ["done", "done", "failed"]
+    assert "truncated" in report["last_warnings"][1]
+    assert "truncated" in Path("dl1/b.dl1.h5.log").read_text()
+    assert (report["warnings"] > 0).tolist() == [False, True, False]
+    assert json.loads(Path("f.json").read_text())["events"] == [2]
+
+    bad.write_bytes(a.read_bytes())
+    options += ("--only=f.json", "--failed=g.json", "--log-level=INFO")
+    done = command(f"--config={examples / 'many_files.yaml'}", *options)
+    assert done.returncode == 0, done.stderr
+    assert "1 done, 0 skipped, 0 failed, 0 without a result" in done.stderr
+    again = Table.read("report.ecsv")
+    assert [*again["state"]] == ["done"] * 3
+    # Of the others nothing was made again.
+    assert [*again["seconds"]][:2] == [*report["seconds"]][:2]
+    assert json.loads(Path("g.json").read_text())["events"] == []

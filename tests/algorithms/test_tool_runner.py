@@ -193,6 +193,7 @@ class TestOneFile:
         assert Path("out/a.txt").read_text() == "very well"
         log = Path("out/a.txt.log").read_text()
         assert "it is well" in log
+        assert row["last_warnings"] == "it is well"
         assert "it is well" not in many_files.stderr
 
     def test_flags_of_the_tool(self, many_files):
