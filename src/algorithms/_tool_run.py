@@ -199,9 +199,22 @@ def _exc_info(error: BaseException) -> Any:
 @contextlib.contextmanager
 def _logging_to(handler: logging.Handler, tool: Tool) -> Iterator[None]:
     """Let what a tool, and ctapipe, log meanwhile go to one handler."""
+    thread = threading.get_ident()
+
+    def is_of_tool(record: logging.LogRecord) -> bool:
+        return record.thread == thread
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
     handler.setLevel(tool.log_file_level)
+    handler.addFilter(is_of_tool)
     loggers = [logging.getLogger(name) for name in dict.fromkeys([tool.module_name, "ctapipe"])]
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    # The pipeline may be in this process, and log to these, too.
+    of_others = {other for logger in loggers for other in logger.handlers}
+    for other in of_others:
+        other.addFilter(is_of_others)
     for logger in loggers:
         logger.addHandler(handler)
         # To those that show what the pipeline says, it does not go.
@@ -214,6 +227,8 @@ def _logging_to(handler: logging.Handler, tool: Tool) -> Iterator[None]:
             logger.removeHandler(handler)
             logger.propagate = propagate
             logger.setLevel(level)
+        for other in of_others:
+            other.removeFilter(is_of_others)
 
 
 @contextlib.contextmanager

@@ -208,6 +208,9 @@ class ToolRunner(Component):
             result.state = "skipped"
             result.n_events = n_events_in(output)
             return
+        # Of one that must not be read ctapipe says that it is of an unknown kind.
+        with open(path, "rb"):
+            pass
         output.parent.mkdir(parents=True, exist_ok=True)
         for made in (output, log):
             remove_parts(made, self._run_id)

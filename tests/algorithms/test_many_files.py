@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,43 @@ def test_files_that_are_cut_off_or_damaged(command, examples, tmp_path):
     # Of the others nothing was made again.
     assert [*again["seconds"]][:2] == [*report["seconds"]][:2]
     assert json.loads(Path("g.json").read_text())["events"] == []
+
+
+# As root, without the rights that make permissions void.
+AS_A_USER = """
+import ctypes, os, sys
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
+if os.geteuid() == 0:
+    prctl = ctypes.CDLL(None).prctl
+    for right in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+        if prctl(PR_CAPBSET_DROP, right, 0, 0, 0):
+            sys.exit("no user")
+os.execv(sys.executable, [sys.executable, "-m", "ctapipe.pipeline", *sys.argv[1:]])
+"""
+
+
+def test_a_file_that_must_not_be_read(examples, toy_files, tmp_path):
+    secret = tmp_path / "secret.simtel.gz"
+    secret.write_bytes(toy_files.mono.read_bytes())
+    secret.chmod(0)
+    arguments = [
+        f"--config={examples / 'many_files.yaml'}",
+        "--executor=sequential",
+        f"--input={secret}",
+        f"--input={toy_files.mono}",
+        "--max-events=1",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", AS_A_USER, *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if "no user" in done.stderr:
+        pytest.skip("root cannot do without its rights here")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    by_name = {Path(row["input"]).name: row for row in Table.read(tmp_path / "report.ecsv")}
+    assert by_name["mono.simtel.gz"]["state"] == "done"
+    assert by_name["secret.simtel.gz"]["state"] == "failed"
+    assert "Permission denied" in by_name["secret.simtel.gz"]["error"]
