@@ -66,7 +66,8 @@ class StepError(RuntimeError):
         super().__init__(f"step {step!r} {what}{where}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.step, self.what, self.event)
+        # Of one that a step has raised, the event is known later than what it says.
+        return type(self), (self.step, self.what, self.event), {"args": self.args}
 
 
 class RunError(RuntimeError):

@@ -8,6 +8,8 @@ STEPS = """
 import os, signal, time
 from pathlib import Path
 
+from ctapipe.pipeline import StepError
+
 class Numbers:
     def run(self):
         stop = Path("stop").read_text() if Path("stop").exists() else ""
@@ -23,8 +25,10 @@ class Numbers:
 
 class Check:
     def run(self, number):
-        if number in (3, 17) and Path("bad").exists():
+        if number == 3 and Path("bad").exists():
             raise ValueError(number)
+        if number == 17 and Path("bad").exists():
+            raise StepError(self.name, "does not like 17")
         return number
 
 class Write:

@@ -23,7 +23,9 @@ class FileResult:
     peak_memory_mb : float
         The largest resident memory of the process until then, MB.
     n_warnings : int
-        How many warnings the tool logged.
+        How many warnings the tool gave.
+    last_warnings : str
+        The last of these that differ, in one line.
     error : str
         Why it failed, in one line; empty if it did not.
     """
@@ -35,4 +37,5 @@ class FileResult:
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     n_warnings: int = 0
+    last_warnings: str = ""
     error: str = ""

@@ -4,10 +4,12 @@ A tool takes it that the process is its own: it configures the logs of all, adds
 that there is one of, goes on with random numbers where the last one has ended, and exits.
 """
 
+import collections
 import contextlib
 import functools
 import logging
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TextIO
 
@@ -15,9 +17,12 @@ from ctapipe.core import Provenance, Tool
 from traitlets.config import Config
 
 from ._ctapipe import random_numbers
+from ._ctapipe.complete_file import collect_losses
 from ._output import describe_error
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] (%(module)s.%(funcName)s): %(message)s"
+
+MOST_WARNINGS = 5
 
 # Logs, provenance and random numbers are the process's.
 _one_at_a_time = threading.Lock()
@@ -33,7 +38,9 @@ class ToolRun(NamedTuple):
     logged_errors : list of str
         The errors that it logged.
     n_warnings : int
-        How many warnings it logged.
+        How many warnings it gave, in its log or Python's.
+    last_warnings : str
+        The last of these that differ, in one line.
     provenance : str
         Its provenance, as JSON.
     """
@@ -41,6 +48,7 @@ class ToolRun(NamedTuple):
     error: str
     logged_errors: list[str]
     n_warnings: int
+    last_warnings: str
     provenance: str
 
 
@@ -71,12 +79,21 @@ def run_tool(tool_class: Any, config: Config, arguments: Sequence[str], log: Tex
             stack.callback(tool.log.removeHandler, tool.trait_warning_handler)
             stack.enter_context(_logging_to(handler, tool))
             random_numbers.begin_again()
-            _run(tool, arguments)
+            with _warnings_to(handler), collect_losses() as losses:
+                _run(tool, arguments)
+            if losses:
+                raise losses[0]
         except (Exception, SystemExit) as failure:
             error = _why(failure, handler)
             handler.add_failure(failure)
             provenance.end(failure.code if isinstance(failure, SystemExit) else 1)
-        return ToolRun(error, handler.errors, handler.n_warnings, provenance.json())
+        return ToolRun(
+            error,
+            handler.errors,
+            handler.n_warnings,
+            "; ".join(handler.last_warnings),
+            provenance.json(),
+        )
 
 
 def _run(tool: Tool, arguments: Sequence[str]) -> None:
@@ -144,16 +161,22 @@ class _LogHandler(logging.StreamHandler):
         super().__init__(log)
         self.setFormatter(logging.Formatter(LOG_FORMAT))
         self.n_warnings = 0
+        self.last_warnings: collections.deque[str] = collections.deque(maxlen=MOST_WARNINGS)
         self.errors: list[str] = []
         self._shown: list[Any] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.ERROR:
-            self.errors.append(" ".join(record.getMessage().split()))
+            self.errors.append(_in_one_line(record))
             self._shown += (record.exc_info or ())[1:2]
         elif record.levelno >= logging.WARNING:
             self.n_warnings += 1
+            if _in_one_line(record) not in self.last_warnings:
+                self.last_warnings.append(_in_one_line(record))
         super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on without: on a full disk there is no room for its log, either."""
 
     def add_failure(self, failure: BaseException) -> None:
         """Write how it failed, unless the tool has done so."""
@@ -165,6 +188,10 @@ class _LogHandler(logging.StreamHandler):
             )
 
 
+def _in_one_line(record: logging.LogRecord) -> str:
+    return " ".join(record.getMessage().split())
+
+
 def _exc_info(error: BaseException) -> Any:
     return type(error), error, error.__traceback__
 
@@ -172,9 +199,22 @@ def _exc_info(error: BaseException) -> Any:
 @contextlib.contextmanager
 def _logging_to(handler: logging.Handler, tool: Tool) -> Iterator[None]:
     """Let what a tool, and ctapipe, log meanwhile go to one handler."""
+    thread = threading.get_ident()
+
+    def is_of_tool(record: logging.LogRecord) -> bool:
+        return record.thread == thread
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
     handler.setLevel(tool.log_file_level)
+    handler.addFilter(is_of_tool)
     loggers = [logging.getLogger(name) for name in dict.fromkeys([tool.module_name, "ctapipe"])]
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    # The pipeline may be in this process, and log to these, too.
+    of_others = {other for logger in loggers for other in logger.handlers}
+    for other in of_others:
+        other.addFilter(is_of_others)
     for logger in loggers:
         logger.addHandler(handler)
         # To those that show what the pipeline says, it does not go.
@@ -187,6 +227,32 @@ def _logging_to(handler: logging.Handler, tool: Tool) -> Iterator[None]:
             logger.removeHandler(handler)
             logger.propagate = propagate
             logger.setLevel(level)
+        for other in of_others:
+            other.removeFilter(is_of_others)
+
+
+@contextlib.contextmanager
+def _warnings_to(handler: logging.Handler) -> Iterator[None]:
+    """Let Python's warnings go there, too: a file that is cut off may be said by one only."""
+    thread = threading.get_ident()
+    show_others: Any = warnings.showwarning
+
+    def show(
+        message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        if threading.get_ident() != thread:
+            show_others(message, category, filename, lineno, file, line)
+            return
+        level, name = logging.WARNING, category.__name__
+        handler.handle(logging.LogRecord(name, level, filename, lineno, str(message), None, None))
+
+    # Those that were given for another file are given again.
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            warnings.showwarning = show_others
 
 
 def _why(failure: BaseException, handler: _LogHandler) -> str:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import tables
 from ctapipe.core import Component, Provenance, ToolConfigurationError
+from ctapipe.core.traits import Bool
 from ctapipe.io import HDF5Merger
 from ctapipe.io import metadata as meta
 from ctapipe.io.hdf5merger import CannotMerge
@@ -37,11 +38,21 @@ class FileMerger(Component):
     consumer it takes a result that has failed for an error of its own.
     """
 
+    skip_existing = Bool(
+        False,
+        help="Make a merged file that exists again, of all files: also of those that the tool "
+        "leaves out because their output exists.",
+    ).tag(config=True)
+
     classes: ClassVar[list[type]] = [HDF5Merger]
     aliases: ClassVar[dict[Any, str]] = {"merged": "HDF5Merger.output_path"}
     flags: ClassVar[dict[Any, Any]] = {
         "single-ob": MergeTool.flags["single-ob"],
         "overwrite": ({"HDF5Merger": {"overwrite": True}}, "Replace the merged file."),
+        "skip-existing": (
+            {"FileMerger": {"skip_existing": True}},
+            "Make the merged file again, of all files.",
+        ),
     }
 
     _merge: Any = None
@@ -53,8 +64,8 @@ class FileMerger(Component):
         Raises
         ------
         ctapipe.core.ToolConfigurationError
-            If it has no name, if there is one of that name and ``HDF5Merger.overwrite`` is not
-            set, or if it cannot be written.
+            If it has no name, if there is one of that name that is not to be replaced, or if it
+            cannot be written.
         """
         # Its options only: to make one creates the file.
         options = HDF5Merger.__new__(HDF5Merger)
@@ -69,11 +80,11 @@ class FileMerger(Component):
                 "ctapipe-merge --append"
             )
         self._path: Path = options.output_path
-        self._overwrite: bool = options.overwrite
+        self._overwrite: bool = options.overwrite or self.skip_existing
         if self._path.exists() and not self._overwrite:
             raise ToolConfigurationError(
                 f"HDF5Merger.output_path: '{self._path}' exists; give another name, {ADVICE}, or "
-                "replace it, --HDF5Merger.overwrite=True"
+                "make it again, --skip-existing, or it and all other outputs, --overwrite"
             )
         self._part = part_of(self._path)
         try:

@@ -16,7 +16,10 @@ from ._files import FileResult
 from ._output import writing
 from ._whole_file import part_of, publish, remove_parts
 
-COLUMNS = ("input", "output", "state", "events", "seconds", "peak_memory", "warnings", "error")
+COLUMNS = (
+    *("input", "output", "state", "events", "seconds", "peak_memory"),
+    *("warnings", "last_warnings", "error"),
+)
 HEADER = f"""\
 # %ECSV 1.0
 # ---
@@ -28,6 +31,7 @@ HEADER = f"""\
 # - {{name: seconds, unit: s, datatype: float64}}
 # - {{name: peak_memory, unit: MB, datatype: float64}}
 # - {{name: warnings, datatype: int64}}
+# - {{name: last_warnings, datatype: string}}
 # - {{name: error, datatype: string}}
 # delimiter: ','
 # schema: astropy-2.0
@@ -50,7 +54,8 @@ class FileReporter(Component):
     The table is in the format ECSV; `astropy.table.Table.read` reads it. Its columns are
     ``input``, ``output``, ``state`` (``done``, ``skipped``, ``failed``, or ``missing``: there
     was no result), ``events`` (masked if unknown), ``seconds``, ``peak_memory`` (MB),
-    ``warnings`` (their number) and ``error`` (masked if there is none).
+    ``warnings`` (their number), ``last_warnings`` (the last that differ) and ``error``; both
+    are masked if there is none. A file that is cut off is ``done`` for ctapipe, with a warning.
 
     A row is in the file as soon as its result has come. In the end rows are in the order of
     the input files, and those without a result have one, too.
@@ -127,9 +132,9 @@ class FileReporter(Component):
         with writing(self, self.filename):
             files = self._files()
             for file in files:
-                if file not in self._seen:
+                if file not in self._rows:
                     self._counts["missing"] += 1
-                    self._rows.setdefault(file, (file, "", "missing", "", "", "", "", NO_RESULT))
+                    self._rows[file] = (file, "", "missing", *[""] * 5, NO_RESULT)
             of_this_run = {file: self._rows.pop(file) for file in files}
             self._rows |= of_this_run
             self._write_all(self._rows.values())
@@ -216,6 +221,7 @@ def _row_of(result: FileResult) -> Row:
         f"{result.seconds:.3f}",
         f"{result.peak_memory_mb:.1f}",
         str(result.n_warnings),
+        _text(" ".join(result.last_warnings.split())),
         _text(" ".join(result.error.split())),
     )
 

@@ -208,6 +208,9 @@ class ToolRunner(Component):
             result.state = "skipped"
             result.n_events = n_events_in(output)
             return
+        # Of one that must not be read ctapipe says that it is of an unknown kind.
+        with open(path, "rb"):
+            pass
         output.parent.mkdir(parents=True, exist_ok=True)
         for made in (output, log):
             remove_parts(made, self._run_id)
@@ -221,6 +224,7 @@ class ToolRunner(Component):
                     log_file,
                 )
                 result.n_warnings = run.n_warnings
+                result.last_warnings = run.last_warnings.replace(str(part), str(output))
                 # Who came later has taken the log, and may have taken the part.
                 self._check_for_other_input(path, log)
                 provenance = run.provenance.replace(_in_json(part), _in_json(output))

@@ -2,7 +2,7 @@
 
 import math
 
-from ...status.snapshot import Percentiles
+from .snapshot import Percentiles
 
 __all__ = ["count", "duration", "elapsed", "percentiles", "rate", "short_count"]
 

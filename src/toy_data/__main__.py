@@ -39,9 +39,12 @@ def main() -> None:
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="the same seed makes the same file"
     )
+    parser.add_argument(
+        "--run", metavar="N", type=int, default=1, help="the number of the run (obs_id)"
+    )
     given = parser.parse_args()
     try:
-        write_toy_data(given.file, given.events, given.telescopes, given.seed)
+        write_toy_data(given.file, given.events, given.telescopes, given.seed, given.run)
     except (ValueError, ModuleNotFoundError) as error:
         parser.error(str(error))
     except OSError as error:

@@ -27,7 +27,7 @@ __all__ = ["write_toy_data"]
 
 # So that their numbers have 4 bytes.
 MAX_EVENTS = 1_000_000
-RUN = 1
+MAX_RUN = 2**31 - 1
 # 2025-01-01; between events, in ns.
 START = 1735689600
 EVENT_INTERVAL = 10_000_000
@@ -38,7 +38,11 @@ SHOWER_HISTOGRAM = 6
 
 
 def write_toy_data(
-    path: str | PathLike[str], n_events: int = 500, n_telescopes: int = 4, seed: int = 0
+    path: str | PathLike[str],
+    n_events: int = 500,
+    n_telescopes: int = 4,
+    seed: int = 0,
+    run: int = 1,
 ) -> None:
     """Write a file of sim_telarray with toy showers of gamma rays.
 
@@ -57,6 +61,8 @@ def write_toy_data(
         How many telescopes, 1 to 99.
     seed : int
         What the random numbers are made of, 0 or more.
+    run : int
+        The number of the run, 1 to 2147483647: ctapipe's ``obs_id``.
 
     Raises
     ------
@@ -71,18 +77,20 @@ def write_toy_data(
         raise ValueError(f"telescopes: {n_telescopes} is not one of 1 to {MAX_TELESCOPES}")
     if seed < 0:
         raise ValueError(f"seed: {seed} is negative")
+    if not 1 <= run <= MAX_RUN:
+        raise ValueError(f"run: {run} is not one of 1 to {MAX_RUN}")
     with open_output(Path(path)) as file:
-        for each in _objects(n_events, n_telescopes, seed):
+        for each in _objects(n_events, n_telescopes, seed, run):
             file.write(SYNC_MARKER + each)
 
 
-def _objects(n_events: int, n_telescopes: int, seed: int) -> Iterator[bytes]:
+def _objects(n_events: int, n_telescopes: int, seed: int, run: int) -> Iterator[bytes]:
     rng = np.random.default_rng(seed)
     array = make_array(n_telescopes)
     min_telescopes = min(2, n_telescopes)
     simulation = simulate(array, n_events, min_telescopes, rng)
 
-    command = f"toy_data --events={n_events} --telescopes={n_telescopes} --seed={seed}"
+    command = f"toy_data --events={n_events} --telescopes={n_telescopes} --seed={seed} --run={run}"
     # ctapipe looks here whether there are true images.
     yield run_objects.history(
         shlex.join(["python", "-m", *command.split()]), ["store_photoelectrons 1"], START
@@ -99,7 +107,7 @@ def _objects(n_events: int, n_telescopes: int, seed: int) -> Iterator[bytes]:
         yield run_objects.metadata(_metadata(telescope), telescope.id)
     n_all = n_events + 2 * N_CALIBRATION_EVENTS
     yield run_objects.run_header(
-        RUN,
+        run,
         START,
         n_all * EVENT_INTERVAL // 10**9 + 1,
         POINTING.az,

@@ -149,6 +149,8 @@ class Step:
             The number of the event that it was working on.
         """
         if isinstance(error, StepError):
+            # One that a step has kept may be raised again on another event.
+            error.event = event if event is not None else error.event
             return error
         if call == "init" and isinstance(error, OF_THE_USER):
             return ConfigurationError([f"step {self.name!r}: {error}"])

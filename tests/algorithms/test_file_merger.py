@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ctapipe.pipeline import ConfigurationError, StepError
 from ctapipe.pipeline.algorithms.file_merger import FileMerger
 from ctapipe.pipeline.algorithms.file_reporter import FileReporter
-from ctapipe.pipeline.toy_data import write_toy_data, writer
+from ctapipe.pipeline.toy_data import write_toy_data
 
 # The first test compiles what ctapipe has for Numba.
 pytestmark = pytest.mark.timeout(180)
@@ -45,9 +45,8 @@ def dl1(tmp_path_factory):
         # It would be left behind.
         patch.setattr(tqdm, "monitor_interval", 0)
         for seed, (name, (run, n_telescopes)) in enumerate(FILES.items()):
-            patch.setattr(writer, "RUN", run)
             raw = directory / "raw.simtel.zst"
-            write_toy_data(raw, n_events=4, n_telescopes=n_telescopes, seed=seed)
+            write_toy_data(raw, n_events=4, n_telescopes=n_telescopes, seed=seed, run=run)
             arguments = [f"--input={raw}", f"--output={directory / name}", "--overwrite"]
             run_tool(ProcessorTool(), arguments, cwd=directory)
     return directory
@@ -221,5 +220,12 @@ def test_command(command):
     assert {Path(each["url"]).name for each in activity["input"]} >= {"run1_0.h5", "run1_1.h5"}
     assert {Path(each["url"]).name for each in activity["output"]} == {"all.h5", "mine.ecsv"}
     assert_same_file("all.h5", merged_by_ctapipe(["run1_0.h5", "run1_1.h5"], "--single-ob"))
-    assert command(*options).returncode == 2
-    assert command(*options, "--overwrite").returncode == 0
+    again = command(*options)
+    assert again.returncode == 2
+    assert (
+        "make it again, --skip-existing, or it and all other outputs, --overwrite" in again.stderr
+    )
+    for option in ("--overwrite", "--skip-existing"):
+        before = os.stat("all.h5").st_ino
+        assert command(*options, option).returncode == 0
+        assert os.stat("all.h5").st_ino != before

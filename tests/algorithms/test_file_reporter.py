@@ -6,6 +6,7 @@ import re
 
 import pytest
 from astropy.table import Table
+from ctapipe.core import Component, ToolConfigurationError
 from files_done import run_files, run_killed
 
 from ctapipe.pipeline import ConfigurationError, StepError
@@ -32,7 +33,8 @@ def test_a_row_for_each_file(executor_here, caplog):
         run_files(FileReporter, ["b", "a"], {"b": FAILED}, executor_here)
     bad, good = Table.read(REPORT)
     assert [*bad.columns] == [
-        *("input", "output", "state", "events", "seconds", "peak_memory", "warnings", "error")
+        *("input", "output", "state", "events", "seconds", "peak_memory"),
+        *("warnings", "last_warnings", "error"),
     ]
     assert tuple(good)[:3] == ("a", "a", "done")
     assert (good["events"], good["seconds"], good["warnings"]) == (3, 1.5, 1)
@@ -86,6 +88,31 @@ def test_killed_and_started_again():
     assert states() == dict.fromkeys(names, "done")
     assert Table.read(REPORT)["seconds"][0] == 1.5
     assert os.listdir() == [REPORT]
+
+
+class NoStart(Component):
+    """A stage that cannot begin."""
+
+    def init(self):
+        raise ToolConfigurationError("no")
+
+    def run(self, result):
+        raise AssertionError
+
+
+def test_a_run_that_does_not_begin_leaves_it_as_it_is(executor_here):
+    run_files(FileReporter, ["a"], {"a": FAILED})
+    with open(REPORT) as file:
+        before = file.read()
+    stage = {"name": "NO", "class": NoStart}
+    with pytest.raises(ConfigurationError, match="step 'NO': no"):
+        run_files(FileReporter, ["a", "b"], executor=executor_here, stages=[stage])
+    with open(REPORT) as file:
+        assert file.read() == before
+    os.unlink(REPORT)
+    with pytest.raises(ConfigurationError):
+        run_files(FileReporter, ["a", "b"], executor=executor_here, stages=[stage])
+    assert os.listdir() == []
 
 
 def test_a_row_that_was_being_written():

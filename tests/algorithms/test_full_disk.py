@@ -175,6 +175,36 @@ def test_the_command_with_an_hdf5_file(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.timeout(180)
+def test_a_tool_on_many_files(process, tmp_path):
+    """Also where the tool says nothing of it: what HDF5 has in memory is written in the end."""
+    for name, n_events in (("a", 1), ("b", 30), ("c", 1)):
+        write_toy_data(tmp_path / f"{name}.simtel", n_events=n_events, n_telescopes=1, seed=1)
+    size = process(tmp_path / "a.simtel").stat().st_size + 5000
+    code = f"import os, resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({size},) * 2); "
+    code += "from ctapipe.pipeline.tool import Pipeline; import sys\n"
+    code += (
+        "try: Pipeline().run()\nexcept SystemExit as end: sys.stderr.flush(); os._exit(end.code)"
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", code, f"--config={EXAMPLES / 'many_files.yaml'}"),
+            *("--executor=sequential", "--input=*.simtel", "--output-dir=dl1"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    report = Table.read(tmp_path / "report.ecsv")
+    assert [*report["state"]] == ["done", "failed", "done"]
+    assert report["error"][1].endswith("Error: File too large")
+    assert done.stderr.count("File too large") == 1
+    assert "Traceback" not in done.stderr
+    outputs = [path.name for path in (tmp_path / "dl1").iterdir() if path.suffix == ".h5"]
+    assert sorted(outputs) == ["a.dl1.h5", "c.dl1.h5"]
+
+
 @pytest.mark.parametrize("ending", [".simtel", ".simtel.gz", ".simtel.zst"])
 def test_toy_data(ending, tmp_path):
     """Also when only the last bytes do not fit."""

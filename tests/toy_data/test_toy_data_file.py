@@ -180,6 +180,13 @@ def test_command(call):
     assert Path("t.simtel").read_bytes() == Path("same.simtel").read_bytes()
 
 
+def test_number_of_the_run(call):
+    assert call("t.simtel", "--events=1", "--telescopes=1", "--run=2147483647") == (0, "")
+    with EventSource("t.simtel") as source:
+        assert source.obs_ids == [2147483647]
+        assert [event.index.obs_id for event in source] == [2147483647]
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -191,6 +198,7 @@ def test_command(call):
         (["t.simtel", "--telescopes=0"], "telescopes: 0 is not one of 1 to 99"),
         (["t.simtel", "--telescopes=100"], "telescopes: 100 is not one of 1 to 99"),
         (["t.simtel", "--seed=-1"], "seed: -1 is negative"),
+        (["t.simtel", "--run=0"], "run: 0 is not one of 1 to 2147483647"),
         (["t.simtel", "--event=1"], "unrecognized arguments: --event=1"),
         (["no/t.simtel"], "no/t.simtel: there is no directory no"),
     ],

@@ -5,7 +5,10 @@ the disk is full is lost in silence. But to say where a chunk is, HDF5 writes it
 says of a file while it is open has to be what is found in it later.
 """
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tables
 
@@ -38,6 +41,56 @@ def close_completely(file: tables.File, close: Callable[[], None]) -> None:
         del nodes
     if _contents(path, "r") != written:
         raise IncompleteFileError(None, "not all that was written can be read")
+
+
+@contextlib.contextmanager
+def collect_losses() -> Iterator[list[Exception]]:
+    """See that all that others write in this thread meanwhile is in their files.
+
+    Yields
+    ------
+    list of Exception
+        What was found when a file was closed where it was open for the last time.
+    """
+    # It is said once, and not by HDF5, which else does so in every thread but that of the import.
+    tables.silence_hdf5_messages()
+    found: list[Exception] = []
+    written: set[tables.File] = set()
+    thread = threading.get_ident()
+    looking = False
+    # Who writes these files is not known; that they are closed there is no other place to see.
+    init: Any = tables.File.__init__
+    close = tables.File.close
+
+    def init_and_remember(
+        self: tables.File, filename: str, mode: str = "r", *args: Any, **kwargs: Any
+    ) -> None:
+        init(self, filename, mode, *args, **kwargs)
+        if mode != "r" and not looking and threading.get_ident() == thread:
+            written.add(self)
+
+    def close_and_look(self: tables.File) -> None:
+        nonlocal looking
+        is_last = self in written and not any(
+            other.filename == self.filename for other in written - {self}
+        )
+        written.discard(self)
+        if not is_last or not self.isopen:
+            close(self)
+            return
+        looking = True
+        try:
+            close_completely(self, lambda: close(self))
+        except Exception as error:
+            found.append(error)
+        finally:
+            looking = False
+
+    tables.File.__init__, tables.File.close = init_and_remember, close_and_look
+    try:
+        yield found
+    finally:
+        tables.File.__init__, tables.File.close = init, close
 
 
 def _contents(path: str, mode: str) -> dict[str, tuple[object, ...]]:
