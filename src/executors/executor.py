@@ -159,6 +159,9 @@ class Executor(ABC):
         """
         raise KeyboardInterrupt
 
+    def _is_ending(self) -> bool:
+        return bool(self._interrupted or self._errors)
+
     def _may_skip(self, error: Failure) -> bool:
         """Take note of a message that failed, and say whether the run goes on without it."""
         with self._lock:

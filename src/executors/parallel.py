@@ -375,9 +375,7 @@ class Parallel(Executor):
                 self._layout.arena_sizes[slot],
                 self._layout.holder(slot),
                 keeps=False,
-                ended=(lambda: bool(self._interrupted or self._errors))
-                if spec.role == "producer"
-                else None,
+                ended=self._is_ending if spec.role == "producer" else None,
             )
         return Channel(
             self._router,
