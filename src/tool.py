@@ -159,7 +159,7 @@ class Pipeline(Tool):
     ).tag(config=True)
     dry_run = Bool(
         False,
-        help="Check the configuration and the input, and say what would be run, with which options.",
+        help="Check the configuration and the input, and say what would be run.",
     ).tag(config=True)
     progress_bar = Bool(
         True, help="Show how far the run is, on a terminal, but with the executor sequential."
