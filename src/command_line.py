@@ -3,7 +3,7 @@
 import argparse
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from traitlets import Container, Dict, HasTraits
@@ -50,26 +50,34 @@ def with_equals(arguments: Iterable[str]) -> list[str]:
     return [re.sub(r"^(-[A-Za-z])([0-9]+)$", r"\1=\2", argument) for argument in arguments]
 
 
-def without_value(arguments: list[str], known: Iterable[str]) -> list[str]:
+def without_value(
+    arguments: list[str],
+    aliases: Iterable[str | Sequence[str]],
+    flags: Iterable[str | Sequence[str]],
+) -> list[str]:
     """One line for each option that needs a value and has none.
 
     Parameters
     ----------
     arguments : list of str
         The command line, without the options of steps.
-    known : iterable of str
-        The aliases, all of which need one.
+    aliases, flags : iterable of str or tuple of str
+        As a `ctapipe.core.Tool` has them.
     """
     errors = []
-    known = set(known)
+    needing = _names_in(aliases) - _names_in(flags)
     for argument, following in itertools.pairwise([*arguments, None]):
         if argument == "--":
             break
         match = re.fullmatch(r"--?([A-Za-z][^=]*)", argument or "")
         is_alone = following is None or re.match(r"-[A-Za-z-]", following)
-        if match and is_alone and ("." in match[1] or match[1] in known):
+        if match and is_alone and ("." in match[1] or match[1] in needing):
             errors.append(f"command line: {argument} needs a value, {argument}=VALUE")
     return errors
+
+
+def _names_in(options: Iterable[str | Sequence[str]]) -> set[str]:
+    return {name for names in options for name in ([names] if isinstance(names, str) else names)}
 
 
 def take_step_options(

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import DeferredConfig
 
+from .closed_output import ending_quietly
 from .configuration.graph import Graph, StepSpec
+from .errors import StepError, describe
 from .workers.step import create_steps
 
-__all__ = ["Source", "check_input", "describe_run"]
+__all__ = ["Source", "show_run"]
 
 OF_THE_GRAPH = ("producer_conf", "stagers_conf", "consumer_conf", "config_files", "dry_run")
 
@@ -36,6 +38,36 @@ class Option(NamedTuple):
     name: str
     value: str
     origin: str
+
+
+def show_run(graph: Graph, log: logging.Logger, executor: str, sources: Sequence[Source]) -> None:
+    """Open the input, and write what would be run to the standard output.
+
+    Parameters
+    ----------
+    graph : Graph
+        The pipeline's graph.
+    log : logging.Logger
+        The pipeline's log.
+    executor : str
+        The name of the executor.
+    sources : sequence of Source
+        All that options come from; a later one wins.
+
+    Raises
+    ------
+    ConfigurationError
+        If the input is not there.
+    SystemExit
+        If the producer fails.
+    """
+    try:
+        n_messages = check_input(graph, log)
+    except StepError as error:
+        log.error("%s", describe(error))
+        raise SystemExit(1) from error
+    with ending_quietly():
+        print(describe_run(graph, executor, n_messages, sources))
 
 
 def check_input(graph: Graph, log: logging.Logger) -> int | None:

@@ -33,13 +33,13 @@ from .configuration.options import options_from_elsewhere
 from .configuration.reader import configured_classes, read_graph
 from .configuration.step_keys import HIGHEST_LIMIT, MOST_WORKERS, SERIALIZATIONS
 from .configuration.unchecked import pipeline_section, with_options_of_process
-from .dry_run import Source, check_input, describe_run
+from .dry_run import Source, show_run
 from .errors import ConfigurationError, RunError, StepError, describe
-from .event_selection import ALL_EVENTS, EventSelection
 from .executors import DEFAULT_RETRIES, DEFAULT_SHARED_MEMORY_MB, EXECUTORS, ON_ERROR
 from .instead_of_run import InsteadOfRun
 from .processes.fork_server_client import ForkServerClient
 from .progress.display import progress_of
+from .run_files import check_files
 from .running import DEFAULT_GUI_ADDRESS, execute, fork_server
 from .start_up import raise_at_interrupts
 from .summary import summarize, summary_table
@@ -165,8 +165,7 @@ class Pipeline(InsteadOfRun):
     ).tag(config=True)
     dry_run = Bool(
         False,
-        help="Check the configuration and the input, and say which steps would run, how many "
-        "workers they have, and where each of their options comes from.",
+        help="Check the configuration and the input, and say what would be run.",
     ).tag(config=True)
     progress_bar = Bool(
         True, help="Show how far the run is, on a terminal, but with the executor sequential."
@@ -270,9 +269,7 @@ class Pipeline(InsteadOfRun):
         sections = [*classes, *(configurable.__name__ for configurable in self.classes)]
         errors = unknown_options(others, self._known_options(), sections)
         if not errors:
-            flags = {name for names in self.flags for name in _as_tuple(names)}
-            aliases = {name for names in self.aliases for name in _as_tuple(names)}
-            errors += without_value(others, aliases - flags)
+            errors += without_value(others, self.aliases, self.flags)
         if not errors or any(argument in HELP for argument in others):
             errors += self._parse(others)
         if not errors:
@@ -300,15 +297,8 @@ class Pipeline(InsteadOfRun):
 
     def setup(self) -> None:
         """Make the executor."""
-        for option in ("summary", "failed", "trace"):
-            path = getattr(self, option)
-            if path is not None:
-                if not path.parent.is_dir():
-                    raise ConfigurationError(
-                        [f"Pipeline.{option}: there is no directory {str(path.parent)!r}"]
-                    )
-                self.check_output(path)
-        only = ALL_EVENTS if self.only is None else EventSelection.read(self.only)
+        outputs = {"summary": self.summary, "failed": self.failed, "trace": self.trace}
+        only = check_files(outputs, self.only, self.check_output)
         if self.dry_run:
             return
         self._executor = EXECUTORS[self.executor](
@@ -329,7 +319,7 @@ class Pipeline(InsteadOfRun):
     def start(self) -> None:
         """Run the pipeline, and report; or say what would be run."""
         if self.dry_run:
-            self._show_run()
+            show_run(self.graph, self.log, self.executor, self._sources)
             return
         try:
             with self._progress():
@@ -369,15 +359,6 @@ class Pipeline(InsteadOfRun):
     def get_current_config(self) -> dict[str, Any]:
         """The values of the pipeline's options, and the sections of its steps."""
         return {**self.config, **super().get_current_config()}
-
-    def _show_run(self) -> None:
-        try:
-            n_messages = check_input(self.graph, self.log)
-        except StepError as error:
-            self.log.error("%s", describe(error))
-            raise SystemExit(1) from error
-        with ending_quietly():
-            print(describe_run(self.graph, self.executor, n_messages, self._sources))
 
     def _progress(self) -> AbstractContextManager[None]:
         is_shown = self.progress_bar and not self.quiet

@@ -374,6 +374,14 @@ def test_help_all_works_with_a_configuration_that_is_wrong(command, files):
             ["-c", "elsewhere/conf.json", "--scale.factor"],
             "command line: --scale.factor needs a value",
         ),
+        (
+            ["-c", "elsewhere/conf.json", "--summary=no/s.json", "--only=elsewhere/steps.py"],
+            "2 mistakes in the configuration:",
+        ),
+        (
+            ["-c", "elsewhere/conf.json", "--summary=x.json", "--failed=x.json"],
+            "Pipeline.summary and Pipeline.failed are one file",
+        ),
         (["-c", "elsewhere/conf.json", "--jobs"], "--jobs needs a value, --jobs=VALUE"),
         (["-c", "elsewhere/conf.json", "-j"], "command line: -j needs a value"),
         (["--jobs", "-c", "elsewhere/conf.json"], "command line: --jobs needs a value"),

@@ -84,7 +84,9 @@ class EventReader(SelectingStep):
                 if self._select(event) is not None:
                     yield event
 
-    def __len__(self) -> int:
+    @property
+    def n_messages(self) -> int | None:
+        """How many messages it sends in all, if that can be told."""
         return n_events(self._tool.event_source)
 
     @property

@@ -61,7 +61,9 @@ class FakeProducer(Component):
         5.0, min=0, help="Mean charge from the night sky background per pixel, in p.e."
     ).tag(config=True)
 
-    def __len__(self) -> int:
+    @property
+    def n_messages(self) -> int:
+        """How many events it sends."""
         return self.max_events
 
     def run(self) -> Iterator[ToyEvent]:

@@ -67,7 +67,9 @@ class FileFinder(Component):
         self.parent.shared["files"] = list(self._files)
         self.log.info("%d files", len(self._files))
 
-    def __len__(self) -> int:
+    @property
+    def n_messages(self) -> int:
+        """How many files there are."""
         return len(self._files)
 
     def run(self) -> Iterator[str]:

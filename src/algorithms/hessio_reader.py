@@ -78,7 +78,9 @@ class HessioReader(Component):
         """
         yield from reading(self, self._source.input_url, self._source)
 
-    def __len__(self) -> int:
+    @property
+    def n_messages(self) -> int | None:
+        """How many messages it sends in all, if that can be told."""
         return n_events(self._source)
 
     @property

@@ -43,7 +43,7 @@ class SimTelArrayReader(HessioReader):
     """
 
     # There are several messages per event.
-    __len__ = None  # type: ignore[assignment]
+    n_messages = None
 
     def init(self) -> None:
         """Find and open the file.

@@ -175,6 +175,8 @@ class WorkerSetup:
 
     def _log(self, send: "_Sender") -> logging.Logger:
         logging.getLogger().addHandler(_LogHandler(send))
+        # So that what all workers warn of need not be shown so many times.
+        logging.captureWarnings(True)
         for name, level in self.log_levels.items():
             logging.getLogger(name).setLevel(level)
         return logging.getLogger(self.log_name)

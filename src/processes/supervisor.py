@@ -14,6 +14,7 @@ from ..transport.indices import RouterIndex
 from ..workers.worker_thread import start_thread
 from .fork_server_client import ForkServerClient
 from .process_worker import ProcessWorker
+from .worker_logs import WorkerLogs
 
 __all__ = ["Supervisor"]
 
@@ -69,6 +70,7 @@ class Supervisor:
         self._is_routed = False
         self._is_aborted = False
         self._fork_server = fork_server
+        self._logs = WorkerLogs()
         self._ready = threading.Event()
         self._wake_read, self._wake_write = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._watch, name="processes", daemon=True)
@@ -124,6 +126,7 @@ class Supervisor:
         self._wake(b"end")
         if self._thread.ident is not None:
             self._thread.join()
+        self._logs.log_repeated(self._log)
         self._fork_server.close()
         self._wake_read.close()
         self._wake_write.close()
@@ -199,8 +202,7 @@ class Supervisor:
             while worker.connection.poll():
                 kind, *what = worker.connection.recv()
                 if kind == "log":
-                    (record,) = what
-                    logging.getLogger(record.name).handle(record)
+                    self._logs.handle(*what)
                 elif kind == "error":
                     worker.has_failed = True
                     self._fail(pickle.loads(what[0]))

@@ -122,7 +122,7 @@ class Step:
             finish()
 
     def n_messages(self, n_sent: int) -> int | None:
-        """How many messages a producer sends in all: its length, or what it has of its input.
+        """How many messages a producer sends in all: ``n_messages``, or what it has read.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Step:
         """
         # Whatever a user's class answers, or does not: nothing depends on it.
         with contextlib.suppress(Exception):
-            return len(self._user_step)
+            return int(self._user_step.n_messages)
         with contextlib.suppress(Exception):
             return round(n_sent / self._user_step.fraction_done) if n_sent else None
         return None

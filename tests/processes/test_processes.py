@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,21 @@ def test_what_is_logged_and_printed_arrives(caplog, capfd):
         "number 1",
     ]
     assert capfd.readouterr().out == "printed 0\nprinted 1\n"
+
+
+def test_a_warning_that_every_worker_gives_is_shown_once(capfd, caplog):
+    class Warns:
+        def init(self):
+            warnings.warn("it is old", stacklevel=1)
+
+        def run(self, number):
+            return number
+
+    run_processes(numbers(9), {"class": Warns, "nb_process": 3}, collector())
+    shown = [record for record in caplog.records if "it is old" in record.getMessage()]
+    assert [record.name for record in shown] == ["py.warnings", "ctapipe.pipeline"]
+    assert shown[1].getMessage().startswith("given 3 times by worker processes: ")
+    assert "it is old" not in "".join(capfd.readouterr())
 
 
 def test_other_logs_have_the_level_that_they_have_here(caplog):
