@@ -28,6 +28,9 @@ MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "run":
+        # Which options a pipeline has is known by its class.
+        importlib.import_module(".tool", __name__)
     return getattr(importlib.import_module(f".{MODULES[name]}", __name__), name)
 
 

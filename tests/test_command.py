@@ -505,3 +505,11 @@ class TestOptionsThatStepsBring:
         done = command("--number=3")
         assert done.returncode == 2
         assert "unknown option '--number=3'" in done.stderr
+
+
+def test_run_in_a_process_that_imports_nothing_else(files):
+    code = "from ctapipe.pipeline import run; print(run('conf.json', gui_address='')['state'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=files, capture_output=True, text=True, timeout=50
+    )
+    assert done.stdout == "finished\n", done.stderr
