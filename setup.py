@@ -45,7 +45,7 @@ extensions = [
 setup(
     packages=[PACKAGE, *(f"{PACKAGE}.{folder}" for folder in find_packages("src"))],
     package_dir={PACKAGE: "src"},
-    package_data={"": ["*.pyi", "py.typed"], f"{PACKAGE}.quickstart": ["files/*.txt"]},
+    package_data={"": ["*.pyi", "py.typed"], f"{PACKAGE}.quickstart": ["project-files/*.txt"]},
     exclude_package_data={"": ["*.md", "*.pyx", "*.pxd", "*.pxi", "*.h", "*.c"]},
     ext_modules=cythonize(extensions, include_path=INCLUDE, build_dir="build", language_level=3),
 )

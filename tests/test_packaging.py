@@ -53,9 +53,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
         assert any(name.startswith(f"{module}.") and name.endswith(".so") for name in files)
     assert {"__init__.py", "py.typed", "tool.py", "executors/parallel.py"} <= files
     assert "algorithms/hessio_reader.py" in files
-    quickstart = ROOT / "src" / "quickstart" / "files"
-    assert {f"quickstart/files/{path.name}" for path in quickstart.iterdir()} == {
-        name for name in files if name.startswith("quickstart/files/")
+    quickstart = ROOT / "src" / "quickstart" / "project-files"
+    assert {f"quickstart/project-files/{path.name}" for path in quickstart.iterdir()} == {
+        name for name in files if name.startswith("quickstart/project-files/")
     }
     assert not [
         name for name in files if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".md"))

@@ -31,7 +31,7 @@ def write_project(directory: Path, overwrite: bool = False) -> list[str]:
     # Their last ending keeps them from being taken for a part of the package.
     files = {
         file.name.removesuffix(".txt"): file.read_text(encoding="utf-8")
-        for file in importlib.resources.files(__package__).joinpath("files").iterdir()
+        for file in importlib.resources.files(__package__).joinpath("project-files").iterdir()
     }
     names = sorted(files)
     try:

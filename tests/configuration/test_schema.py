@@ -21,7 +21,7 @@ VALUES += ["a,b", "Pipeline", "threads", "processes", "sequential", "pickle", "n
 CONFIGURATIONS = sorted(
     path for path in EXAMPLES.rglob("*") if path.suffix in (".json", ".yaml", ".yml")
 )
-CONFIGURATIONS += sorted((ROOT / "src" / "quickstart" / "files").glob("*.yaml.txt"))
+CONFIGURATIONS += sorted((ROOT / "src" / "quickstart" / "project-files").glob("*.yaml.txt"))
 
 
 @pytest.fixture(scope="module")
