@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ctapipe.pipeline.toy_data import write_toy_data
 
 # The first test compiles what ctapipe has for Numba.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 MERGER = {
     "name": "MERGE",
