@@ -1,6 +1,7 @@
 """A tool on many files: by this package, and by what a shell has for it.
 
-Run as a script it prints how much memory the worker processes take:
+Run as a script it prints what it takes to process many small files, and one large one of as many
+events: the time, and the memory of the command with all its processes.
 
     python benchmarks/many_files.py
 """
@@ -87,12 +88,15 @@ def seconds_with_pipeline(files, n_processes):
         How many worker processes.
     """
     with tempfile.TemporaryDirectory() as output:
-        command = pipeline_command(files, n_processes, output)
-        began = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True, cwd=output)
-        seconds = time.perf_counter() - began
+        seconds = seconds_of(many_files_command(files, n_processes, output), output)
         assert len(list(Path(output).glob("*.dl1.h5"))) == len(files)
         return seconds
+
+
+def seconds_of(command, directory):
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, cwd=directory)
+    return time.perf_counter() - began
 
 
 def added_memory_mb(files, n_workers):
@@ -105,18 +109,18 @@ def added_memory_mb(files, n_workers):
     n_workers : int
         How many.
     """
-    return (peak_memory_mb(files, n_workers) - peak_memory_mb(files, 1)) / (n_workers - 1)
+    peaks = []
+    for n in (1, n_workers):
+        with tempfile.TemporaryDirectory() as output:
+            peaks.append(peak_memory_mb(many_files_command(files, n, output), output))
+    return (peaks[1] - peaks[0]) / (n_workers - 1)
 
 
-def peak_memory_mb(files, n_workers):
-    """The most memory that the command and its processes have together, PSS in MB."""
-    with tempfile.TemporaryDirectory() as output:
-        process = psutil.Popen(
-            pipeline_command(files, n_workers, output),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=output,
-        )
+def peak_memory_mb(command, directory):
+    """The most memory that a command and its processes have together, PSS in MB."""
+    with psutil.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=directory
+    ) as process:
         peak = 0.0
         ended = threading.Event()
         waiting = threading.Thread(target=lambda: (process.wait(), ended.set()))
@@ -138,7 +142,7 @@ def tree_memory_mb(process):
     return total
 
 
-def pipeline_command(files, n_processes, output):
+def many_files_command(files, n_processes, output):
     directory, _ = os.path.split(files[0])
     return [
         *(PROGRAMS / "ctapipe-pipeline", f"--config={EXAMPLES / 'many_files.yaml'}"),
@@ -147,9 +151,31 @@ def pipeline_command(files, n_processes, output):
     ]
 
 
-if __name__ == "__main__":
+def one_file_command(path, n_processes, output):
+    return [
+        *(PROGRAMS / "ctapipe-pipeline", f"--config={EXAMPLES / 'dl1.yaml'}"),
+        *(f"--input={path}", f"--output={output}/events.dl1.h5", f"-j{n_processes}"),
+        *OPTIONS,
+    ]
+
+
+def main(n_files=16, n_events=300):
+    """Print the table."""
     with tempfile.TemporaryDirectory() as directory:
-        files = make_files(Path(directory, "files"), 16, 100)
-        print("workers  PSS (MB)")
+        files = make_files(Path(directory, "files"), n_files, n_events)
+        large = Path(directory, "large.simtel.zst")
+        write_toy_data(large, n_files * n_events, 1)
+        print(f"workers  {n_files} files of {n_events} events  one of {n_files * n_events}")
         for n in (1, 2, 4, 8):
-            print(f"{n:7}  {peak_memory_mb(files, n):8.0f}")
+            cells = []
+            for command, what in ((many_files_command, files), (one_file_command, large)):
+                with tempfile.TemporaryDirectory() as output:
+                    seconds = seconds_of(command(what, n, output), output)
+                with tempfile.TemporaryDirectory() as output:
+                    memory_mb = peak_memory_mb(command(what, n, output), output)
+                cells.append(f"{seconds:12.1f} s {memory_mb:6.0f} MB")
+            print(f"{n:7}  {'  '.join(cells)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
