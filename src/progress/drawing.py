@@ -16,7 +16,7 @@ __all__ = ["Drawing"]
 
 BOTTLENECK = "▲ "
 QUEUE_WIDTH = 8
-LONGEST_BAR = 40
+LONGEST_BAR = 20
 STATE_STYLES = {"finished": "green", "failed": "bold red", "interrupted": "yellow"}
 # Of the lines that are no steps: that above the table, its heading, what is left out.
 OTHER_LINES = 3
@@ -84,7 +84,7 @@ class Drawing:
         if total:
             done = min(finished, total)
             parts += [
-                ProgressBar(total=total, completed=done, width=LONGEST_BAR // 2),
+                ProgressBar(total=total, completed=done),
                 Text(f"{wording.count(finished)} / {wording.count(total)} events"),
             ]
         else:
@@ -94,8 +94,12 @@ class Drawing:
         if total and finished and not snapshot.ended:
             left_s = snapshot.elapsed_s * max(0, total - finished) / finished
             parts.append(Text(f"{wording.elapsed(left_s)} left"))
-        for _ in parts:
-            line.add_column(no_wrap=True, overflow="ellipsis")
+        for part in parts:
+            if isinstance(part, ProgressBar):
+                # The one that gets shorter where there is little room.
+                line.add_column(max_width=LONGEST_BAR)
+            else:
+                line.add_column(no_wrap=True, overflow="ellipsis")
         line.add_row(*parts)
         return line
 

@@ -207,6 +207,18 @@ def test_the_steps_and_how_far_they_are(terminal, tmp_path, executor):
     assert "?" not in shown.text
 
 
+def test_where_there_is_little_room_the_bar_is_shorter(terminal, tmp_path):
+    configure(tmp_path)
+    shown = terminal(columns=66)
+    text = shown.read_until(r"▲ STAGE +1/1 .* [1-9]\d*/10 +\d+ +0")
+    left = r"( +0:\d\d left)?"
+    assert re.search(
+        rf"^conf.json +running +0:\d\d .* \d+ / 40 events +[\d.]+/s{left} *$", text, re.M
+    )
+    (tmp_path / "go on").touch()
+    shown.read_to_end()
+
+
 def test_what_is_logged_and_printed_comes_above(terminal, tmp_path):
     configure(tmp_path, stage="Says")
     shown = terminal("--gui_address=")
