@@ -51,7 +51,11 @@ def duration(seconds: float) -> str:
 
 def percentiles(times: Percentiles | None) -> str:
     """The median and the 99th percentile of times; a dash for none."""
-    return "-" if times is None else f"{duration(times.p50_s)} / {duration(times.p99_s)}"
+    if times is None:
+        return "-"
+    first, last = duration(times.p50_s), duration(times.p99_s)
+    number, unit = first.split()
+    return f"{number if last.endswith(f' {unit}') else first} / {last}"
 
 
 def elapsed(seconds: float) -> str:

@@ -233,7 +233,7 @@ class StepTable(QTableView):
         """Make the columns as wide as numbers that are still small may become."""
         metrics = self.fontMetrics()
         digits = metrics.horizontalAdvance("0")
-        for column, least in enumerate((10, 7, 6, 11, 7, 7, 6, 7, 7)):
+        for column, least in enumerate((10, 7, 6, 11, 7, 7, 6, 7, 7, 11)):
             self.resizeColumnToContents(column)
             widest = 26 * digits
             width = max(self.columnWidth(column) + (16 if column == 0 else 0), least * digits + 10)

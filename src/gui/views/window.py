@@ -86,7 +86,7 @@ class Window(QMainWindow):
         self.setCorner(Qt.Corner.BottomLeftCorner, left)
         self.resize(*SIZE)
         self.resizeDocks(self._docks[:1], [200], Qt.Orientation.Horizontal)
-        self.resizeDocks(self._docks[1:], [810, 380], Qt.Orientation.Horizontal)
+        self.resizeDocks(self._docks[1:], [900, 290], Qt.Orientation.Horizontal)
         self.resizeDocks(self._docks[1:], [300, 300], Qt.Orientation.Vertical)
         self._make_menus()
 
