@@ -48,6 +48,7 @@ from .trace import json_of_trace
 __all__ = ["Pipeline", "main"]
 
 HELP = ("-h", "--help", "--help-all")
+NO_RUN = (*HELP, "--dry-run", "--graph", "--list-steps", "--quickstart", "--schema")
 MANY_FILES = "for many files, one by one, --config=examples/many_files.yaml --input='PATTERN'"
 
 
@@ -250,7 +251,7 @@ class Pipeline(InsteadOfRun):
             self._sources.append(Source(path, read_configuration(path)))
             config.merge(self._sources[-1].config)
         executor = executor or pipeline_section(config).get("executor", "threads")
-        if not any(argument in (*HELP, "--dry-run") for argument in arguments):
+        if not any(argument.partition("=")[0] in NO_RUN for argument in arguments):
             self._fork_server = self.enter_context(fork_server(config, executor))
         for path in files:
             Provenance().add_input_file(path, role="Tool Configuration", add_meta=False)
