@@ -61,7 +61,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
         name for name in files if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".md"))
     ]
     entry_points = next(name for name in names if name.endswith("entry_points.txt"))
-    assert b"ctapipe-pipeline = ctapipe.pipeline.tool:main" in zipfile.ZipFile(wheel).read(
+    assert b"ctapipe-pipeline = ctapipe.pipeline.__main__:main" in zipfile.ZipFile(wheel).read(
         entry_points
     )
     assert [name for name in names if name.endswith("licenses/LICENSE")]

@@ -39,6 +39,9 @@ class BottomLines:
         self._terminal = terminal
         self._lock = threading.RLock()
         self._shown: Sequence[str] = ()
+        self._is_ended = False
+        self._is_writing = False
+        self._interjected = ""
 
     def __enter__(self) -> Self:
         self._redirected = contextlib.ExitStack()
@@ -55,6 +58,7 @@ class BottomLines:
         with self._redirected, contextlib.suppress(OSError):
             # Of a terminal that is gone nothing is to be said.
             self.show(())
+            self._is_ended = True
 
     def show(self, lines: Sequence[str]) -> None:
         """Show other lines.
@@ -64,7 +68,9 @@ class BottomLines:
         lines : sequence of str
             As many as there is room for, none wider than the terminal.
         """
-        self._write("", lines)
+        # A second Ctrl-C does not wait for the thread that draws.
+        if not self._is_ended:
+            self._write("", lines)
 
     def write_above(self, text: str) -> None:
         """Write whole lines above them."""
@@ -72,14 +78,25 @@ class BottomLines:
 
     def _write(self, above: str, lines: Sequence[str] | None) -> None:
         with self._lock:
-            before = self._shown
-            self._shown = before if lines is None else lines
-            erase = ""
-            if before:
-                n_up = self._height_of(before) - 1
-                erase = f"\r{UP.format(n_up) if n_up else ''}{ERASE_BELOW}"
-            self._terminal.write(erase + above + "\n".join(self._shown))
-            self._terminal.flush()
+            if self._is_writing:
+                # A signal's handler, in the middle of this.
+                self._interjected += above
+                return
+            self._is_writing = True
+            try:
+                before = self._shown
+                self._shown = before if lines is None else lines
+                erase = ""
+                if before:
+                    n_up = self._height_of(before) - 1
+                    erase = f"\r{UP.format(n_up) if n_up else ''}{ERASE_BELOW}"
+                self._terminal.write(erase + above + "\n".join(self._shown))
+                self._terminal.flush()
+            finally:
+                self._is_writing = False
+            interjected, self._interjected = self._interjected, ""
+            if interjected:
+                self._write(interjected, None)
 
     def _height_of(self, lines: Sequence[str]) -> int:
         """On how many rows they are, also if the terminal has become narrower."""

@@ -119,6 +119,10 @@ class Terminal:
     def __init__(self, directory, *arguments, columns=100, **environment):
         self.end, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        # Ctrl-C is not to drop what has been written to it, and is not read yet.
+        settings = termios.tcgetattr(other)
+        settings[3] |= termios.NOFLSH
+        termios.tcsetattr(other, termios.TCSANOW, settings)
         self.settings = termios.tcgetattr(other)
         self.text = ""
         self.process = subprocess.Popen(
