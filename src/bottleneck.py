@@ -82,7 +82,7 @@ def _advice(graph: Graph, executor: str, slowest: int, workers: int) -> str:
             f"more workers will not help, {spec.name} has one; let a stage before it do what can "
             "be done for each message alone"
         )
-    if (spec.executor or executor) == "processes":
+    if spec.worker_kind(executor) == "processes":
         if workers >= usable_cores():
             return (
                 "it has a process for each core that this process may use; try more cores, or make "

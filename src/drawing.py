@@ -11,7 +11,6 @@ from .errors import ConfigurationError
 __all__ = ["FORMATS", "draw_graph"]
 
 FORMATS = (".mmd", ".md", ".dot", ".gv", ".svg")
-WORKERS = {"threads": ("thread", "threads"), "processes": ("process", "processes")}
 
 
 def draw_graph(graph: Graph, executor: str, path: Path) -> bytes:
@@ -51,8 +50,7 @@ def _lines_of(spec: StepSpec, executor: str) -> list[str]:
         return [*lines, "chained"]
     if executor == "sequential":
         return lines
-    kind = (spec.executor or executor) if spec.role == "stage" else "threads"
-    lines.append(f"{spec.workers} {WORKERS[kind][spec.workers != 1]}")
+    lines.append(spec.describe_workers(executor))
     if spec.role != "producer":
         limit = "unlimited" if spec.queue_limit == UNLIMITED else f"limit {spec.queue_limit}"
         lines.append(f"queue {limit}")

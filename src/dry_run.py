@@ -165,10 +165,7 @@ def _details(graph: Graph, index: int, executor: str) -> Iterator[str]:
     if spec.chained:
         yield f"in the workers of {graph.steps[graph.head_of(index)].name}"
         return
-    in_processes = spec.role == "stage" and (spec.executor or executor) == "processes"
-    kind = "process" if in_processes else "thread"
-    ending = "" if spec.workers == 1 else "es" if in_processes else "s"
-    yield f"{spec.workers} {kind}{ending}"
+    yield spec.describe_workers(executor)
     if spec.role != "producer":
         yield f"queue_limit {spec.queue_limit}"
     if spec.ordered:

@@ -14,6 +14,7 @@ Role = Literal["producer", "stage", "consumer"]
 Serialization = Literal["pickle", "none"]
 WorkerKind = Literal["threads", "processes"]
 
+WORKER_NOUNS = {"threads": ("thread", "threads"), "processes": ("process", "processes")}
 DEFAULT_QUEUE_LIMIT = 100
 UNLIMITED = -1
 
@@ -71,6 +72,28 @@ class StepSpec:
     job_timeout: float | None = None
     max_jobs_per_worker: int | None = None
     config: Config = dataclasses.field(default_factory=Config)
+
+    def worker_kind(self, default: str) -> WorkerKind:
+        """What its workers are; only a stage has the choice.
+
+        Parameters
+        ----------
+        default : str
+            The executor of the pipeline, but ``sequential``.
+        """
+        is_process = self.role == "stage" and (self.executor or default) == "processes"
+        return "processes" if is_process else "threads"
+
+    def describe_workers(self, default: str) -> str:
+        """How many workers it has, and what they are, as in ``2 processes``.
+
+        Parameters
+        ----------
+        default : str
+            As for `worker_kind`.
+        """
+        one, several = WORKER_NOUNS[self.worker_kind(default)]
+        return f"{self.workers} {one if self.workers == 1 else several}"
 
 
 @dataclasses.dataclass(frozen=True)

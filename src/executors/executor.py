@@ -270,9 +270,8 @@ class Executor(ABC):
     def remaining(self) -> EventSelection:
         """The events that did not make it, when the run has ended."""
         unfinished, onwards = self._unfinished()
-        is_complete = not self._errors and not self._interrupted
         return self._only.remaining(
-            self._failed_events.union(unfinished), None if is_complete else onwards
+            self._failed_events.union(unfinished), onwards if self._is_ending() else None
         )
 
     @abstractmethod

@@ -140,7 +140,7 @@ class Parallel(Executor):
 
     def _runs_in_process(self, index: int) -> bool:
         head = self.graph.steps[self.graph.head_of(index)]
-        return head.role == "stage" and (head.executor or self.default) == "processes"
+        return head.worker_kind(self.default) == "processes"
 
     def _make_router(self) -> Router:
         steps = [
@@ -220,7 +220,7 @@ class Parallel(Executor):
                 self._to_finish[i].append(worker)
             for ended in calls:
                 self._wait_for(ended)
-            if self._errors or self._interrupted:
+            if self._is_ending():
                 return False
         return True
 
