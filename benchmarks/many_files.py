@@ -63,16 +63,7 @@ def seconds_with_xargs(files, n_processes):
         one = [str(PROGRAMS / "ctapipe-process"), *OPTIONS, "--input={}"]
         command = ["xargs", f"-P{n_processes}", "-I{}", "sh", "-c"]
         command.append(" ".join([*one, f'--output={output}/"$(basename {{}})".dl1.h5']))
-        began = time.perf_counter()
-        subprocess.run(
-            command,
-            input="\n".join(map(str, files)),
-            text=True,
-            check=True,
-            capture_output=True,
-            cwd=output,
-        )
-        seconds = time.perf_counter() - began
+        seconds = seconds_of(command, output, input="\n".join(map(str, files)), text=True)
         assert len(list(Path(output).glob("*.dl1.h5"))) == len(files)
         return seconds
 
@@ -93,9 +84,9 @@ def seconds_with_pipeline(files, n_processes):
         return seconds
 
 
-def seconds_of(command, directory):
+def seconds_of(command, directory, **options):
     began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=directory)
+    subprocess.run(command, check=True, capture_output=True, cwd=directory, **options)
     return time.perf_counter() - began
 
 

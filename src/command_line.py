@@ -15,6 +15,7 @@ from .errors import ConfigurationError
 
 __all__ = [
     "files_and_executor",
+    "names_in",
     "take_step_options",
     "unknown_options",
     "with_equals",
@@ -65,7 +66,7 @@ def without_value(
         As a `ctapipe.core.Tool` has them.
     """
     errors = []
-    needing = _names_in(aliases) - _names_in(flags)
+    needing = set(names_in(aliases)).difference(names_in(flags))
     for argument, following in itertools.pairwise([*arguments, None]):
         if argument == "--":
             break
@@ -76,8 +77,15 @@ def without_value(
     return errors
 
 
-def _names_in(options: Iterable[str | Sequence[str]]) -> set[str]:
-    return {name for names in options for name in ([names] if isinstance(names, str) else names)}
+def names_in(options: Iterable[str | Sequence[str]]) -> list[str]:
+    """All names of options, of which each may have several.
+
+    Parameters
+    ----------
+    options : iterable of str or tuple of str
+        The aliases, or the flags, of a `ctapipe.core.Tool`.
+    """
+    return [name for names in options for name in ([names] if isinstance(names, str) else names)]
 
 
 def take_step_options(

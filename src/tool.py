@@ -23,6 +23,7 @@ from traitlets.config.loader import ArgumentError
 from .closed_output import ending_quietly
 from .command_line import (
     files_and_executor,
+    names_in,
     take_step_options,
     unknown_options,
     with_equals,
@@ -419,10 +420,7 @@ class Pipeline(InsteadOfRun):
             )
 
     def _known_options(self) -> list[str]:
-        known = ["h", "help", "help-all", "V", "version"]
-        for names in [*self.aliases, *self.flags]:
-            known += _as_tuple(names)
-        return known
+        return ["h", "help", "help-all", "V", "version", *names_in([*self.aliases, *self.flags])]
 
     def _report(self) -> None:
         summary = summarize(self._executor)

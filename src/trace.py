@@ -5,6 +5,7 @@ step is shown as a process, and each of its workers as a thread of it.
 """
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -38,34 +39,33 @@ def json_of_trace(workers: list[tuple[str, int]], records: bytes) -> str:
         ``job`` or ``blocked``, with ``event`` and ``jobs`` (how many ended together, the last of
         them with this event) as arguments; times in µs from the first.
     """
-    steps = list(dict.fromkeys(step for step, _ in workers))
-    described = [
-        event
-        for pid, step in enumerate(steps)
-        for event in (
-            _metadata("process_name", pid, name=step),
-            _metadata("process_sort_index", pid, sort_index=pid),
-        )
-    ]
+    steps = dict.fromkeys(step for step, _ in workers)
+    pids = {step: pid for pid, step in enumerate(steps)}
+    lines = ",\n".join(map(json.dumps, _events(workers, pids, records)))
+    return f'{{"displayTimeUnit": "ms", "traceEvents": [\n{lines}\n]}}'
+
+
+def _events(
+    workers: list[tuple[str, int]], pids: dict[str, int], records: bytes
+) -> Iterator[dict[str, object]]:
+    for step, pid in pids.items():
+        yield _metadata("process_name", pid, name=step)
+        yield _metadata("process_sort_index", pid, sort_index=pid)
     table = np.frombuffer(records, RECORD)
     first = int(table["begin"].min()) if len(table) else 0
     for begin, end, number, worker, kind, jobs in table.tolist():
         step, thread = workers[worker]
         is_blocked = kind == BLOCKED
-        described.append(
-            {
-                "name": "blocked" if is_blocked else f"event {number}",
-                "cat": "blocked" if is_blocked else "job",
-                "ph": "X",
-                "ts": (begin - first) / 1000,
-                "dur": (end - begin) / 1000,
-                "pid": steps.index(step),
-                "tid": thread,
-                "args": {"event": number, "jobs": jobs},
-            }
-        )
-    lines = ",\n".join(map(json.dumps, described))
-    return f'{{"displayTimeUnit": "ms", "traceEvents": [\n{lines}\n]}}'
+        yield {
+            "name": "blocked" if is_blocked else f"event {number}",
+            "cat": "blocked" if is_blocked else "job",
+            "ph": "X",
+            "ts": (begin - first) / 1000,
+            "dur": (end - begin) / 1000,
+            "pid": pids[step],
+            "tid": thread,
+            "args": {"event": number, "jobs": jobs},
+        }
 
 
 def _metadata(what: str, pid: int, **arguments: object) -> dict[str, object]:

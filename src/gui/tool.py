@@ -14,7 +14,7 @@ from ctapipe.core.traits import Path, Unicode
 from traitlets import Int
 from traitlets.config import Application
 
-from ..command_line import unknown_options
+from ..command_line import names_in, unknown_options
 from ..errors import ConfigurationError
 from ..start_up import raise_at_interrupts
 
@@ -100,9 +100,7 @@ class PipeGui(Tool):
         """
         raise_at_interrupts()
         arguments = list(sys.argv[1:] if argv is None else argv)
-        known = ["h", "help", "help-all", "V", "version"]
-        for names in [*self.aliases, *self.flags]:
-            known += [names] if isinstance(names, str) else names
+        known = ["h", "help", "help-all", "V", "version", *names_in([*self.aliases, *self.flags])]
         errors = unknown_options(arguments, known, ["PipeGui", "Tool"])
         if errors:
             raise ConfigurationError(errors)

@@ -8,7 +8,7 @@ from ..errors import ConfigurationError
 __all__ = ["write_project"]
 
 
-def write_project(directory: Path, overwrite: bool = False) -> list[str]:
+def write_project(directory: Path, overwrite: bool = False) -> None:
     """Write a project into a directory, which is made if need be.
 
     Parameters
@@ -17,11 +17,6 @@ def write_project(directory: Path, overwrite: bool = False) -> list[str]:
         Where.
     overwrite : bool
         Whether to replace files of the same names.
-
-    Returns
-    -------
-    list of str
-        The names of the files.
 
     Raises
     ------
@@ -51,4 +46,3 @@ def write_project(directory: Path, overwrite: bool = False) -> list[str]:
         raise ConfigurationError(
             [f"--quickstart: cannot write {path!r}: {error.strerror}; give another directory"]
         ) from None
-    return names
